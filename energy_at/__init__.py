@@ -1,0 +1,52 @@
+"""energy-at: adversarial training understood through energy-based models.
+
+Everything named here is imported when first used, so that ``import energy_at`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "energy": (
+        "marginal_energy",
+        "joint_energy",
+        "delta_marginal_energy",
+        "delta_joint_energy",
+        "cross_entropy_terms",
+        "trades_kl_terms",
+        "kl_divergence",
+    ),
+    "objectives": ("at_loss", "trades_loss", "weat_weights", "weat_loss", "delta_energy_penalty", "der_loss"),
+    "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "Attack"),
+    "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
+    "modules": ("AdversarialTraining", "StandardAT", "TRADES", "WEAT", "DER"),
+    "callbacks": ("EnergyLogger", "EnergyPlot", "OverfittingMonitor"),
+    "data": (
+        "CIFAR10",
+        "CIFAR100",
+        "SVHN",
+        "TinyImageNet",
+        "ImageNet",
+        "ImageFolder",
+        "FashionMNIST",
+        "Digits",
+    ),
+    "types": ("InputError", "Ratio"),
+}
+_HOME_OF = {name: f"energy_at.{home}" for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'energy_at' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted([*__all__, "__version__"])

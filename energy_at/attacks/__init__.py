@@ -1,0 +1,7 @@
+"""Attacks on a classifier: ``attack(net, x, y) -> x_adv``, images in [0, 1]."""
+
+from energy_at.attacks.base import Attack
+from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from energy_at.attacks.pgd import PGD
+
+__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack"]

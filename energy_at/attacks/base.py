@@ -1,0 +1,122 @@
+"""The contract of every attack, and the care that it takes of the caller's state."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from energy_at.attacks.threat import THREATS, Norm, ThreatModel
+from energy_at.types import Images, Labels, Ratio, require, require_one_of
+
+
+class Attack(ABC):
+    """``attack(net, x, y) -> x_adv``: adversarial images within the threat model.
+
+    The net is used in the mode in which it is given (call ``net.eval()`` first where that is meant). Its mode, its
+    parameters' gradients, its batch-norm statistics and the global random state are left as they were found; noise
+    comes from the attack's own generator, seeded by ``seed``, or from the one given to the call.
+
+    Args:
+        eps: radius of the ball, at least 0, in the units of images in [0, 1]; "8/255" is read too.
+        norm: "Linf" or "L2".
+        seed: of the attack's own generator.
+
+    Raises:
+        InputError: if eps is negative or the norm unknown.
+    """
+
+    def __init__(self, eps: Ratio | float = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
+        self.eps = Ratio(eps)
+        self.norm = norm
+        self.seed = seed
+        require(self.eps >= 0, f"eps is {self.eps}, but a radius is at least 0; write for example eps: 8/255")
+        require_one_of("norm", norm, THREATS)
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __call__(
+        self,
+        net: nn.Module,
+        x: Images,
+        y: Labels,
+        start: Images | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Images:
+        """Attack a batch.
+
+        Args:
+            net: maps images in [0, 1] to logits.
+            x: [N, C, H, W] in [0, 1], floating point.
+            y: [N], the labels to leave (or, for a targeted attack, to reach).
+            start: the first iterate, in place of the attack's own.
+            generator: source of the noise, on x's device, in place of the attack's own.
+
+        Returns:
+            x_adv, detached, with the shape, dtype and device of x.
+        """
+        with caller_state_kept(net, x):
+            x, y = x.detach().clone(), y.clone()  # a tensor made in inference mode cannot enter a graph
+            return self.perturb(net, x, y, start, generator or self.generator(x.device)).detach()
+
+    @abstractmethod
+    def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
+        """The attack itself; gradients are on, and the caller's state is kept around it."""
+
+    @property
+    def threat(self) -> type[ThreatModel]:
+        """The geometry of the norm."""
+        return THREATS[self.norm]
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """The attack's own source of noise on this device."""
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[device]
+
+    def scaled(self, factor: float) -> Self:
+        """The same attack with all its lengths multiplied by ``factor``, for a warm-up of eps."""
+        scaled = copy.copy(self)
+        scaled.eps = Ratio(self.eps * factor)
+        return scaled
+
+
+@contextmanager
+def caller_state_kept(net: nn.Module, x: Images) -> Iterator[None]:
+    """Gradients on, inference mode off, the global random state forked and batch-norm statistics untouched."""
+    devices = [x.device] if x.device.type == "cuda" else []
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=devices),  # dropout draws from it in training mode
+        statistics_kept(net),
+    ):
+        yield
+
+
+@contextmanager
+def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
+    """The net in training or evaluation mode; afterwards every layer is back in its own mode."""
+    modes = [(layer, layer.training) for layer in net.modules()]
+    net.train(training)
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+@contextmanager
+def statistics_kept(net: nn.Module) -> Iterator[None]:
+    """Normalisation layers in training mode use the batch's statistics without updating their running ones."""
+    layers = [m for m in net.modules() if isinstance(m, _NormBase) and m.training and m.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

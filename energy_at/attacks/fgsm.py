@@ -1,0 +1,108 @@
+"""The single-step attacks of fast adversarial training."""
+
+import torch
+
+from energy_at.attacks.losses import AttackLoss, LossName
+from energy_at.attacks.pgd import PGD
+from energy_at.attacks.threat import Norm
+from energy_at.types import Images, Ratio, require
+
+
+class FGSM(PGD):
+    """x* = project(x + alpha step(grad_x loss)), alpha = eps: one step from x (arXiv 1412.6572, eq. 2).
+
+    Args:
+        eps: radius of the ball, at least 0, images in [0, 1]; "8/255" is read too.
+        alpha: step length in the same units; None means eps.
+        norm: "Linf" or "L2".
+        loss: what the attack climbs, see ``energy_at.attacks.losses``.
+        targeted: y holds the labels to reach.
+        seed: of the attack's own generator.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        eps: Ratio | float = Ratio("8/255"),
+        alpha: Ratio | float | None = None,
+        norm: Norm = "Linf",
+        loss: LossName | AttackLoss = "cross_entropy",
+        targeted: bool = False,
+        seed: int = 0,
+    ) -> None:
+        alpha = eps if alpha is None else alpha
+        super().__init__(eps, alpha, 1, norm, loss, start="zero", targeted=targeted, seed=seed)
+
+
+class RSFGSM(PGD):
+    """FGSM from a uniform random start, alpha = 1.25 eps, projected to the ball (arXiv 2001.03994, algorithm 3).
+
+    Args:
+        eps: radius of the ball, at least 0, images in [0, 1]; "8/255" is read too.
+        alpha: step length in the same units; None means 1.25 eps.
+        norm: "Linf" or "L2".
+        loss: what the attack climbs, see ``energy_at.attacks.losses``.
+        targeted: y holds the labels to reach.
+        seed: of the attack's own generator.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        eps: Ratio | float = Ratio("8/255"),
+        alpha: Ratio | float | None = None,
+        norm: Norm = "Linf",
+        loss: LossName | AttackLoss = "cross_entropy",
+        targeted: bool = False,
+        seed: int = 0,
+    ) -> None:
+        alpha = 1.25 * Ratio(eps) if alpha is None else alpha
+        super().__init__(eps, alpha, 1, norm, loss, start="uniform", targeted=targeted, seed=seed)
+
+
+class NFGSM(PGD):
+    """FGSM around a noisy image: x* = clip_[0,1](x + eta + alpha step(grad at x + eta)) (arXiv 2202.01181, eq. 5).
+
+    eta is uniform in the ball of radius ``noise`` eps. As published, the result is NOT projected back to the eps-ball:
+    it can be up to noise eps + alpha away from x. It is the one attack here that leaves its ball.
+
+    Args:
+        eps: radius that gives the scale, at least 0, images in [0, 1]; "8/255" is read too.
+        alpha: step length in the same units; None means eps.
+        noise: radius of the starting noise in multiples of eps, above 0.
+        norm: "Linf" or "L2".
+        loss: what the attack climbs, see ``energy_at.attacks.losses``.
+        targeted: y holds the labels to reach.
+        seed: of the attack's own generator.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        eps: Ratio | float = Ratio("8/255"),
+        alpha: Ratio | float | None = None,
+        noise: float = 2.0,
+        norm: Norm = "Linf",
+        loss: LossName | AttackLoss = "cross_entropy",
+        targeted: bool = False,
+        seed: int = 0,
+    ) -> None:
+        alpha = eps if alpha is None else alpha
+        super().__init__(eps, alpha, 1, norm, loss, start="uniform", targeted=targeted, seed=seed)
+        require(noise > 0, f"noise is {noise}, but the starting noise has a radius above 0; write noise: 2")
+        self.noise = noise
+
+    def draw_start(self, x: Images, generator: torch.Generator | None = None) -> Images:
+        """X + eta, within [0, 1]."""
+        noise = self.threat.noise(x, self.noise * self.eps, generator or self.generator(x.device))
+        return self.project(x + noise, x)
+
+    def project(self, x_adv: Images, x: Images) -> Images:
+        """Into [0, 1] only, as published."""
+        return x_adv.clamp(0, 1)

@@ -1,0 +1,7 @@
+"""Callbacks: energies, overfitting, and the picture of a run."""
+
+from energy_at.callbacks.energy_logger import EnergyLogger
+from energy_at.callbacks.energy_plot import EnergyPlot
+from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
+
+__all__ = ["EnergyLogger", "EnergyPlot", "OverfittingMonitor"]

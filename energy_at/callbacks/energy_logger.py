@@ -1,0 +1,131 @@
+"""Natural, adversarial and delta energies of every epoch, from what the steps have computed anyway."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from energy_at.callbacks.statistics import RunningStatistics
+from energy_at.energy import full_precision, joint_energy, marginal_energy
+from energy_at.types import Labels, Logits, require
+
+QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
+
+
+class EnergyLogger(L.Callback):
+    """Logs E(x), E(x*), dE(x), E(x,y), E(x*,y), dE(x,y): mean and standard deviation per step and per epoch.
+
+    Keys are ``<stage>/<quantity>`` and ``<stage>/<quantity>_std`` for epochs (stages train, val, test) and
+    ``train_step/<quantity>`` for steps; quantities are E_marginal, E_marginal_adv, dE_marginal and the same with
+    joint. Every logger that has ``log_histogram(name, counts, edges, step)`` also gets a histogram per epoch.
+
+    Energies come from the step's own outputs ("logits", "logits_adv", "y"). Where the loss needs no natural logits
+    (standard AT, DER against the start), the module is asked for them every ``every_n_steps`` steps, one forward pass
+    each time, and only those steps count.
+
+    Args:
+        every_n_steps: steps between two samples, at least 1; the first step of an epoch is always sampled.
+        histograms: hand histograms to the loggers that take them.
+        max_samples: values kept per epoch and process for the histograms, at least 1.
+
+    Raises:
+        InputError: if a number is below 1.
+    """
+
+    def __init__(self, every_n_steps: int = 25, histograms: bool = True, max_samples: int = 50_000) -> None:
+        require(every_n_steps >= 1, f"every_n_steps is {every_n_steps}, but it counts steps from 1; write 25")
+        require(max_samples >= 1, f"max_samples is {max_samples}, but it counts images from 1; write 50000")
+        self.every_n_steps = every_n_steps
+        self.histograms = histograms
+        self.max_samples = max_samples
+        self._stages: dict[str, RunningStatistics] = {}
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for natural logits where this step is sampled."""
+        # (step + 1), because loggers write at the end of every n-th step
+        sampled = batch_idx == 0 or (trainer.global_step + 1) % self.every_n_steps == 0
+        pl_module.natural_logits_wanted = sampled
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the step's energies."""
+        values = self._update("train", outputs)
+        if values is not None and pl_module.natural_logits_wanted:
+            std, mean = torch.std_mean(values, dim=1, correction=0)
+            pl_module.log_dict(_named("train_step", mean, std))
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any, **__: Any
+    ) -> None:
+        """Take the step's energies."""
+        self._update("val", outputs)
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any, **__: Any
+    ) -> None:
+        """Take the step's energies."""
+        self._update("test", outputs)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the epoch."""
+        pl_module.natural_logits_wanted = False
+        self._log_epoch("train", trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the epoch."""
+        self._log_epoch("val", trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the epoch."""
+        self._log_epoch("test", trainer, pl_module)
+
+    def _update(self, stage: str, outputs: dict[str, Tensor]) -> Tensor | None:
+        if "logits" not in outputs:
+            return None
+        values = energies(outputs["logits"], outputs["logits_adv"], outputs["y"])
+        if stage not in self._stages:
+            self._stages[stage] = RunningStatistics(self.max_samples if self.histograms else 0)
+        self._stages[stage].update(values)
+        return values
+
+    def _log_epoch(self, stage: str, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        statistics = self._stages.pop(stage, None)
+        if statistics is None:
+            return
+        pl_module.log_dict(_named(stage, *statistics.mean_std(trainer.strategy)))
+        if self.histograms and not trainer.sanity_checking:
+            self._log_histograms(stage, statistics, trainer)
+
+    def _log_histograms(self, stage: str, statistics: RunningStatistics, trainer: L.Trainer) -> None:
+        counts, edges = statistics.histograms(trainer.strategy)
+        takers = [logger for logger in trainer.loggers if hasattr(logger, "log_histogram")]
+        for logger in takers:
+            for name, count, edge in zip(QUANTITIES, counts.cpu(), edges.cpu(), strict=True):
+                logger.log_histogram(f"{stage}/{name}", count.numpy(), edge.numpy(), trainer.global_step)
+
+
+@torch.no_grad()
+def energies(logits: Logits, logits_adv: Logits, y: Labels) -> Tensor:
+    """The six quantities of ``QUANTITIES`` for every image.
+
+    Args:
+        logits: [N, K] of the natural images.
+        logits_adv: [N, K] of the adversarial images.
+        y: [N].
+
+    Returns:
+        [6, N].
+    """
+    logits, logits_adv = full_precision(logits), full_precision(logits_adv)
+    marginal, marginal_adv = marginal_energy(logits), marginal_energy(logits_adv)
+    joint, joint_adv = joint_energy(logits, y), joint_energy(logits_adv, y)
+    return torch.stack([marginal, marginal_adv, marginal - marginal_adv, joint, joint_adv, joint - joint_adv])
+
+
+def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+    means = {f"{stage}/{name}": value for name, value in zip(QUANTITIES, mean, strict=True)}
+    return means | {f"{stage}/{name}_std": value for name, value in zip(QUANTITIES, std, strict=True)}

@@ -1,0 +1,74 @@
+"""Keeps ``energies.png`` of the run up to date."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_only
+
+from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
+from energy_at.evaluation.curves import draw_energy_curves
+
+
+class EnergyPlot(L.Callback):
+    """Draws energies and robust accuracy against epochs into the run's folder, see ``draw_energy_curves``.
+
+    The picture is redrawn at most every ``seconds`` and when the training ends or fails. Its data travels in the
+    checkpoint, so that a resumed run shows all epochs.
+
+    Args:
+        filename: name of the picture in the run's folder.
+        seconds: least time between two drawings.
+    """
+
+    def __init__(self, filename: str = "energies.png", seconds: float = 30.0) -> None:
+        self.filename = filename
+        self.seconds = seconds
+        self.rows: list[dict[str, float]] = []
+        self._drawn_at = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the epoch's numbers."""
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        if time.monotonic() - self._drawn_at > self.seconds:
+            self.draw(trainer)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw the final picture."""
+        self.draw(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Draw what there is."""
+        self.draw(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See ``state_dict``."""
+        self.rows = state_dict["rows"]
+
+    @rank_zero_only
+    def draw(self, trainer: L.Trainer) -> None:
+        """Write the picture, under a temporary name first."""
+        self._drawn_at = time.monotonic()
+        if not self.rows or trainer.log_dir is None:
+            return
+        target = Path(trainer.log_dir) / self.filename
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}")
+        title = f"{type(trainer.lightning_module).__name__}: energies and robust accuracy"
+        figure = draw_energy_curves(self.rows, title, _onsets(trainer))
+        figure.savefig(temporary, dpi=150, format=target.suffix[1:])
+        os.replace(temporary, target)
+
+
+def _onsets(trainer: L.Trainer) -> dict[str, int]:
+    monitors = [callback for callback in trainer.callbacks if isinstance(callback, OverfittingMonitor)]
+    found = [("catastrophic overfitting", m.catastrophic_epoch) for m in monitors]
+    found += [("robust overfitting", m.robust_epoch) for m in monitors]
+    return {name: epoch for name, epoch in found if epoch is not None}

@@ -1,0 +1,124 @@
+"""Says when adversarial training overfits, as it happens."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from energy_at.evaluation.overfitting import Epoch, catastrophic, robust
+from energy_at.types import require
+
+
+class OverfittingMonitor(L.Callback):
+    """Recognises catastrophic and robust overfitting, says so once each, logs the epoch, and can stop the training.
+
+    It judges by the validation step's multi-step attack (see ``energy_at.evaluation.overfitting`` for the rules), since
+    a regulariser can hold dE of the training attack near 0 while the net breaks beside it. The epochs are logged as
+    ``overfitting/catastrophic_epoch`` and ``overfitting/robust_epoch``.
+
+    Args:
+        stop: end the training when overfitting is recognised.
+        ratio: see ``catastrophic``.
+        gap: see ``catastrophic``.
+        surge: see ``catastrophic``.
+        tolerance: see ``robust``.
+        patience: see ``robust``.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        stop: bool = False,
+        ratio: float = 0.5,
+        gap: float = 0.1,
+        surge: float = 1.0,
+        tolerance: float = 0.02,
+        patience: int = 3,
+    ) -> None:
+        for name, value in {"ratio": ratio, "gap": gap, "tolerance": tolerance}.items():
+            require(0 < value < 1, f"{name} is {value}, but it is a share in (0, 1); leave it out for the default")
+        require(patience >= 1, f"patience is {patience}, but it counts epochs from 1; write patience: 3")
+        self.stop = stop
+        self.ratio = ratio
+        self.gap = gap
+        self.surge = surge
+        self.tolerance = tolerance
+        self.patience = patience
+        self.catastrophic_epoch: int | None = None
+        self.robust_epoch: int | None = None
+        self.history: list[Epoch] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Judge the epoch that validation has just measured."""
+        metrics = trainer.callback_metrics
+        if "val/robust_acc" not in metrics or "val/single_step_acc" not in metrics:
+            return
+        self.history.append(
+            Epoch(
+                robust_acc=float(metrics["val/robust_acc"]),
+                single_step_acc=float(metrics["val/single_step_acc"]),
+                delta_energy=float(metrics.get("val/dE_marginal", math.nan)),
+                train_delta_energy=float(metrics.get("train/dE_marginal", math.nan)),
+            )
+        )
+        if self.catastrophic_epoch is None and self._overfits_catastrophically():
+            self.catastrophic_epoch = trainer.current_epoch
+            self._announce(trainer, self._catastrophic_words())
+        elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.patience):
+            self.robust_epoch = trainer.current_epoch
+            self._announce(trainer, self._robust_words())
+        self._log_epochs(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history, so that a resumed run judges by all of it."""
+        return {
+            "history": [asdict(epoch) for epoch in self.history],
+            "catastrophic_epoch": self.catastrophic_epoch,
+            "robust_epoch": self.robust_epoch,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See ``state_dict``."""
+        self.history = [Epoch(**epoch) for epoch in state_dict["history"]]
+        self.catastrophic_epoch = state_dict["catastrophic_epoch"]
+        self.robust_epoch = state_dict["robust_epoch"]
+
+    def _overfits_catastrophically(self) -> bool:
+        return catastrophic(self.history, self.ratio, self.gap, self.surge)
+
+    def _may_overfit_robustly(self) -> bool:
+        return self.robust_epoch is None and self.catastrophic_epoch is None
+
+    def _catastrophic_words(self) -> str:
+        now, before = self.history[-1], self.history[-2] if len(self.history) > 1 else None
+        moved = f" (was {before.delta_energy:+.2f} an epoch before)" if before else ""
+        return (
+            f"Catastrophic overfitting at epoch {self.catastrophic_epoch}: on validation images the accuracy under the "
+            f"multi-step attack is {now.robust_acc:.3f} against {now.single_step_acc:.3f} under a single step; dE(x) "
+            f"under the multi-step attack is {now.delta_energy:+.2f}{moved}, on the training attack's own points "
+            f"{now.train_delta_energy:+.2f}."
+        )
+
+    def _robust_words(self) -> str:
+        best = max(epoch.robust_acc for epoch in self.history)
+        return (
+            f"Robust overfitting at epoch {self.robust_epoch}: validation accuracy under attack has fallen from "
+            f"{best:.3f} to {self.history[-1].robust_acc:.3f}, and dE(x) on training images falls, now "
+            f"{self.history[-1].train_delta_energy:+.2f}. The best-robust checkpoint is kept."
+        )
+
+    def _announce(self, trainer: L.Trainer, words: str) -> None:
+        rank_zero_warn(words)
+        if self.stop:
+            rank_zero_info("The training stops here, as overfitting.stop asks.")
+            trainer.should_stop = True
+
+    def _log_epochs(self, pl_module: L.LightningModule) -> None:
+        for name in ("catastrophic_epoch", "robust_epoch"):
+            epoch = getattr(self, name)
+            if epoch is not None:
+                pl_module.log(f"overfitting/{name}", float(epoch))

@@ -1,0 +1,28 @@
+"""The command line ``energy-at``. Nothing here imports torch until the arguments have passed a first look."""
+
+import sys
+from collections.abc import Sequence
+
+from energy_at.cli.first_look import FirstLookError, first_look
+
+__all__ = ["main"]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        text = first_look(args)
+    except FirstLookError as error:
+        print(f"energy-at: {error}", file=sys.stderr)
+        return 2
+    if text is not None:
+        print(text)
+        return 0
+    from energy_at.cli.app import run
+
+    return run(args)

@@ -1,0 +1,150 @@
+"""The LightningCLI behind ``energy-at``."""
+
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning as L
+import torch
+from jsonargparse import ActionConfigFile
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import energy_at.data
+import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
+from energy_at.callbacks import EnergyLogger, EnergyPlot, OverfittingMonitor
+from energy_at.cli.config_files import find_config
+from energy_at.cli.first_look import COMMANDS
+from energy_at.cli.messages import one_line
+from energy_at.cli.summary import Judgement, write_summary
+from energy_at.modules import AdversarialTraining
+from energy_at.modules.finite import NonFiniteLossError
+from energy_at.types import InputError
+
+
+def run(args: Sequence[str]) -> int:
+    """Parse the arguments and run the command; returns the exit code."""
+    try:
+        EnergyCLI(
+            AdversarialTraining,
+            L.LightningDataModule,
+            args=list(args),
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            parser_class=Parser,
+            trainer_defaults={"logger": _logger(args)},
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+        )
+    except InputError as error:
+        return _failed(error, 2)
+    except NonFiniteLossError as error:
+        return _failed(error, 1)
+    return 0
+
+
+class ConfigFile(ActionConfigFile):
+    """A config by path or by the name of a packaged one."""
+
+    def __call__(self, parser: Any, cfg: Any, values: str, option_string: str | None = None) -> None:
+        """See argparse."""
+        super().__call__(parser, cfg, str(find_config(values)), option_string)
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong and exit with code 2."""
+        print(f"energy-at: {one_line(message)}", file=sys.stderr)
+        sys.exit(2)
+
+
+class EnergyCLI(LightningCLI):
+    """``energy-at fit|validate|test|predict``."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, as far as they are documented."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in COMMANDS}
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Lightning's parser, with packaged configs found by name."""
+        parser = self.parser_class(**kwargs)
+        parser.add_argument("-c", "--config", action=ConfigFile, help="a config: path, or name of a packaged one")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The callbacks of every run, and what the net learns from the data set."""
+        parser.add_lightning_class_args(EnergyLogger, "energies")
+        parser.add_lightning_class_args(OverfittingMonitor, "overfitting")
+        parser.add_lightning_class_args(EnergyPlot, "plot")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": "val/robust_acc",
+                "checkpoint.mode": "max",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+            }
+        )
+        net = "model.init_args.net.init_args"
+        parser.link_arguments("data.num_classes", f"{net}.num_classes", apply_on="instantiate")
+        parser.link_arguments("data.mean", f"{net}.mean", apply_on="instantiate")
+        parser.link_arguments("data.std", f"{net}.std", apply_on="instantiate")
+        parser.link_arguments("data.image_shape", f"{net}.in_channels", lambda shape: shape[0], apply_on="instantiate")
+        for part in ("model", "data"):
+            parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep config and flags as given: Lightning would let the checkpoint's hyper-parameters override them."""
+
+    def after_fit(self) -> None:
+        """Judge the best and the last checkpoint on the test images."""
+        if self.trainer.fast_dev_run or self.trainer.interrupted:
+            return
+        checkpoints = {"best": self.trainer.checkpoint_callback.best_model_path}
+        checkpoints["last"] = self.trainer.checkpoint_callback.last_model_path
+        judged = [self._judge(name, path) for name, path in checkpoints.items() if path]
+        write_summary(judged, self.trainer.log_dir, self.model.test_attack)
+
+    def after_test(self) -> None:
+        """Print the table of one checkpoint."""
+        path = self._get(self.config, "ckpt_path")
+        judged = [
+            Judgement.of(Path(path).stem, _epoch(path), self.trainer) if path else Judgement.of("none", 0, self.trainer)
+        ]
+        write_summary(judged, self.trainer.log_dir, self.model.test_attack)
+
+    def _judge(self, name: str, path: str) -> Judgement:
+        self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False, weights_only=True)
+        return Judgement.of(name, _epoch(path), self.trainer)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes the resolved config into the run's folder, and hands it to loggers that keep hyper-parameters."""
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See Lightning."""
+        config = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers[1:]:
+            logger.log_hyperparams({"config": config})
+
+
+def _epoch(checkpoint: str) -> int:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]
+
+
+def _logger(args: Sequence[str]) -> dict[str, Any]:
+    names = [value for flag, value in pairwise(args) if flag in ("-c", "--config")]
+    name = Path(names[0]).stem if names else "run"
+    return {"class_path": "energy_at.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": name}}
+
+
+def _failed(error: Exception, code: int) -> int:
+    print(f"energy-at: {error}", file=sys.stderr)
+    return code

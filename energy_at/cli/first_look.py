@@ -1,0 +1,107 @@
+"""A look at the arguments that needs no torch, so that a mistake is answered at once."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+import yaml
+
+from energy_at import __version__
+from energy_at.cli.config_files import ConfigNotFoundError, find_config
+
+COMMANDS = {
+    "fit": "train, then judge the best and the last checkpoint on the test images",
+    "validate": "judge a checkpoint on the validation images",
+    "test": "judge a checkpoint on the test images",
+    "predict": "logits of a checkpoint on the data set's prediction images",
+}
+SECTIONS = (
+    "seed_everything",
+    "trainer",
+    "model",
+    "data",
+    "ckpt_path",
+    "weights_only",
+    "energies",
+    "overfitting",
+    "plot",
+    "checkpoint",
+)
+HELP = """\
+energy-at {version}: adversarial training understood through energy-based models
+
+usage: energy-at COMMAND --config FILE [--config FILE ...] [--SECTION.KEY VALUE ...]
+
+commands:
+{commands}
+
+  energy-at fit --config digits_rsfgsm_der.yaml                  trains in about a minute on any machine
+  energy-at fit -c cifar100_pgd_der.yaml -c parts/wandb.yaml     several configs merge, the later one wins
+  energy-at fit -c cifar10_pgd_at.yaml --model.attack.eps 4/255  any value can be set by a flag
+  energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
+  energy-at fit -c CONFIG --print_config                         show every value
+  energy-at COMMAND --help                                       show every flag
+
+A config is a path, or the name of one that comes with the package."""
+
+
+class FirstLookError(ValueError):
+    """The arguments cannot be meant like this."""
+
+
+def first_look(args: Sequence[str]) -> str | None:
+    """Check what can be checked without the heavy libraries.
+
+    Returns:
+        Text to print in place of running anything, for ``--help`` and ``--version``; otherwise None.
+
+    Raises:
+        FirstLookError: one sentence naming mistake and remedy: an unknown command, section or config, or a config that
+            is no YAML mapping.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        commands = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
+        return HELP.format(version=__version__, commands=commands)
+    if args[0] == "--version":
+        return f"energy-at {__version__}"
+    _check_known(args[0], COMMANDS, "command")
+    for name in _config_names(args):
+        _check_config(name)
+    for arg in args[1:]:
+        if arg.startswith("--"):
+            _check_flag(arg[2:].split("=")[0].split(".")[0].rstrip("+"))
+    return None
+
+
+def _config_names(args: Sequence[str]) -> Iterator[str]:
+    for arg, following in zip(args, [*args[1:], None], strict=True):
+        if arg in ("-c", "--config"):
+            if following is None:
+                raise FirstLookError(f"{arg} needs the name of a config behind it")
+            yield following
+        elif arg.startswith("--config="):
+            yield arg.removeprefix("--config=")
+
+
+def _check_config(name: str) -> None:
+    try:
+        path = find_config(name)
+        content = yaml.safe_load(path.read_text())
+    except ConfigNotFoundError as error:
+        raise FirstLookError(str(error)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FirstLookError(f"{name} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
+    for section in content:
+        _check_known(str(section).rstrip("+"), SECTIONS, f"section in {name}")
+
+
+def _check_flag(section: str) -> None:
+    _check_known(section, (*SECTIONS, "config", "help", "print_config"), "flag")
+
+
+def _check_known(word: str, known: Sequence[str] | dict[str, str], kind: str) -> None:
+    if word not in known:
+        close = get_close_matches(word, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
+        raise FirstLookError(f"{word!r} is no {kind}; {hint}")

@@ -1,0 +1,71 @@
+"""The table at the end of a run."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_only
+
+from energy_at.attacks import Attack
+from energy_at.modules.describe import describe
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A checkpoint on the test images: accuracies in [0, 1], mean energies in nats."""
+
+    checkpoint: str
+    epoch: int
+    clean_acc: float
+    robust_acc: float
+    E_marginal: float
+    E_marginal_adv: float
+    dE_marginal: float
+    dE_joint: float
+
+    @classmethod
+    def of(cls, checkpoint: str, epoch: int, trainer: L.Trainer) -> Self:
+        """From the metrics of the trainer's last test."""
+        keys = list(cls.__dataclass_fields__)[2:]
+        return cls(checkpoint, epoch, **{key: float(trainer.callback_metrics[f"test/{key}"]) for key in keys})
+
+
+HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "dE(x)", "dE(x,y)")
+
+
+@rank_zero_only
+def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -> None:
+    """Print the table, and write it as ``results.json`` into the run's folder."""
+    print(f"\nTest images under {_named(attack)}, float32:")
+    rows = [HEADINGS, *(_cells(row) for row in judged)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    if folder is None:
+        return
+    path = Path(folder) / "results.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"split": "test", "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
+    temporary = path.with_name(".results.json")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
+    print(f"Run folder: {folder}")
+
+
+def _cells(row: Judgement) -> tuple[str, ...]:
+    energies = (row.E_marginal, row.E_marginal_adv, row.dE_marginal, row.dE_joint)
+    return (
+        row.checkpoint,
+        str(row.epoch),
+        f"{row.clean_acc:.4f}",
+        f"{row.robust_acc:.4f}",
+        *(f"{value:.3f}" for value in energies),
+    )
+
+
+def _named(attack: Attack) -> str:
+    steps = f"-{attack.steps}" if hasattr(attack, "steps") else ""
+    return f"{type(attack).__name__}{steps}, {attack.norm} eps {attack.eps}"

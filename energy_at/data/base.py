@@ -1,0 +1,116 @@
+"""What every image data set shares: its description, its split, its loaders, and the last step on the device."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from energy_at.data.augment import crop_flip
+from energy_at.data.checks import check_sizes
+from energy_at.data.loaders import Loader
+from energy_at.data.sampling import EvalBatches, TrainBatches
+from energy_at.types import require
+
+
+class ImageData(L.LightningDataModule, ABC):
+    """Images in [0, 1] with labels, from a training set, a held-out part of it, and a test set.
+
+    The training module receives ``(x, y)``: x float32 ``[N, C, H, W]`` in [0, 1], not normalised, and y int64 ``[N]``.
+    Loaders yield uint8 images; ``on_after_batch_transfer`` augments and converts them on the batch's device.
+
+    Args:
+        root: folder that holds the data set.
+        batch_size: training images per process and step; the global batch is this times the number of processes.
+        eval_batch_size: validation and test images per process and step.
+        val_size: training images held out for validation, a count or a fraction; the same ones for every ``seed``.
+            With 0 every image is trained on and there is no validation loader.
+        seed: of shuffling and augmentation; with (epoch, step) it determines every batch.
+        augment: whether training images are augmented.
+
+    Raises:
+        InputError: if a size or the seed is out of range.
+    """
+
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: int = 0
+
+    def __init__(
+        self,
+        root: str | Path = "data",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        val_size: int | float = 0.02,
+        seed: int = 0,
+        augment: bool = True,
+    ) -> None:
+        super().__init__()
+        check_sizes(batch_size, eval_batch_size, val_size, seed)
+        self.root = Path(root)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_size, self.seed, self.augment = val_size, seed, augment
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled, augmented training batches without a last partial one."""
+        return self._train_loader()
+
+    def val_dataloader(self) -> Loader | list:
+        """The held-out part of the training images; an empty list if ``val_size`` is 0."""
+        return self._eval_loader("val") if self.val_size else []
+
+    def test_dataloader(self) -> Loader:
+        """The test set, every image once."""
+        return self._eval_loader("test")
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
+        """Augment and convert a batch on its own device.
+
+        Args:
+            batch: uint8 images ``[N, C, H, W]`` and labels ``[N]``; in training perhaps offsets and flips too.
+            dataloader_idx: not used.
+
+        Returns:
+            Images, float32 in [0, 1], and labels.
+        """
+        images, labels, *augmentation = batch
+        if augmentation:
+            images = crop_flip(images, *augmentation, padding=self.padding)
+        return images.to(torch.float32).div_(255), labels
+
+    @abstractmethod
+    def _train_loader(self) -> Loader:
+        """The training loader."""
+
+    @abstractmethod
+    def _eval_loader(self, split: str) -> Loader:
+        """The loader of "val" or "test"."""
+
+    def _held_out_count(self, count: int) -> int:
+        held = max(1, round(self.val_size * count)) if 0 < self.val_size < 1 else int(self.val_size)
+        require(
+            held < count,
+            f"val_size={self.val_size} holds out {held} of {count} training images in {self.root}; lower val_size",
+        )
+        return held
+
+    def _train_batches(self, count: int, extra: int = 0, extra_fraction: float = 0.0) -> TrainBatches:
+        repeat = self.trainer is not None and self.trainer.overfit_batches > 0
+        return TrainBatches(count, self.batch_size, self.seed, *self._rank(), extra, extra_fraction, repeat)
+
+    def _eval_batches(self, count: int) -> EvalBatches:
+        return EvalBatches(count, self.eval_batch_size, *self._rank())
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def as_tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Contiguous tensors, labels int64, that share memory with the arrays where they can."""
+    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64))

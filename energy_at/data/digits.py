@@ -1,0 +1,50 @@
+"""scikit-learn's digits: a real data set that needs no download."""
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from energy_at.data.memory import Arrays, InMemoryData
+from energy_at.data.sampling import held_out
+
+
+class Digits(InMemoryData):
+    """1,437 training and 360 test images of handwritten digits, 8x8 pixels, one channel (UCI, via scikit-learn).
+
+    The data set has no official test part: a fixed stratified fifth is the test set. Its grey levels 0 to 16 become
+    0 to 255. Augmentation, off by default: shifts by up to one pixel.
+
+    Args:
+        batch_size: training images per process and step.
+        eval_batch_size: validation and test images per process and step.
+        val_size: training images held out for validation, a count or a fraction; 0 for none.
+        seed: of shuffling and augmentation.
+        augment: whether training images are shifted.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    num_classes = 10
+    class_names = tuple("0123456789")
+    image_shape = (1, 8, 8)
+    mean = (0.3053,)
+    std = (0.3761,)
+    padding = 1
+    flip = False
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        eval_batch_size: int = 500,
+        val_size: int | float = 0.1,
+        seed: int = 0,
+        augment: bool = False,
+    ) -> None:
+        super().__init__("sklearn.datasets", batch_size, eval_batch_size, val_size, seed, augment)
+
+    def _read(self, split: str) -> Arrays:
+        digits = load_digits()
+        images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)
+        train, test = held_out(digits.target, 360)
+        chosen = test if split == "test" else train
+        return images[chosen], digits.target[chosen]

@@ -1,0 +1,66 @@
+"""Fashion-MNIST."""
+
+from pathlib import Path
+
+import numpy as np
+from torchvision import datasets
+
+from energy_at.data.downloaded import DownloadedData
+from energy_at.data.memory import Arrays
+
+
+class FashionMNIST(DownloadedData):
+    """Fashion-MNIST: 60,000 training and 10,000 test grey images of 28x28 pixels in ten classes (arXiv 1708.07747).
+
+    By default each image is framed by two black pixels to 32x32, so that networks for 32x32 images fit; ``mean`` and
+    ``std`` are those of the framed images. Augmentation: shifts by up to two pixels, and flips.
+
+    Args:
+        root: folder that holds ``FashionMNIST/raw``.
+        batch_size: training images per process and step.
+        eval_batch_size: validation and test images per process and step.
+        val_size: training images held out for validation, a count or a fraction; 0 for none.
+        seed: of shuffling and augmentation.
+        augment: whether training images are augmented.
+        download: whether a missing data set is downloaded.
+        synthetic: npz file of extra training images of the delivered size; see ``InMemoryData``.
+        synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
+        frame: whether images are framed to 32x32.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    location = "FashionMNIST/raw"
+    num_classes = 10
+    class_names = (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
+    padding = 2
+
+    def __init__(
+        self,
+        root: str | Path = "data",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        val_size: int | float = 0.02,
+        seed: int = 0,
+        augment: bool = True,
+        download: bool = True,
+        synthetic: str | Path | None = None,
+        synthetic_fraction: float = 0.7,
+        frame: bool = True,
+    ) -> None:
+        super().__init__(
+            root, batch_size, eval_batch_size, val_size, seed, augment, download, synthetic, synthetic_fraction
+        )
+        self.frame = 2 if frame else 0
+        self.image_shape = (1, 32, 32) if frame else (1, 28, 28)
+        self.mean, self.std = ((0.2190,), (0.3318,)) if frame else ((0.2860,), (0.3530,))
+
+    def _open(self, split: str, download: bool) -> Arrays:
+        source = datasets.FashionMNIST(self.root, train=split == "train", download=download)
+        border = (self.frame, self.frame)
+        images = np.pad(source.data.numpy(), ((0, 0), border, border))
+        return images[:, None], source.targets.numpy()

@@ -1,0 +1,76 @@
+"""Folders of images, one subfolder a class."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from energy_at.types import require
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def list_classes(folder: Path) -> list[str]:
+    """The class names: the sorted names of the subfolders.
+
+    Args:
+        folder: what holds one subfolder a class.
+
+    Raises:
+        InputError: if the folder is missing or has no subfolders.
+    """
+    layout = f"expected {folder}/<class>/<image>.jpg (or .jpeg, .png): put the images there or correct root"
+    require(folder.is_dir(), f"there is no folder {folder}; {layout}")
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    require(len(names) > 0, f"{folder} has no class folders; {layout}")
+    return names
+
+
+def require_same_classes(train: Path, other: Path) -> None:
+    """Refuse a second folder whose classes are not those of the training folder.
+
+    Args:
+        train: the training folder.
+        other: the validation or test folder.
+
+    Raises:
+        InputError: if a class is in one of the two only.
+    """
+    differing = sorted(set(list_classes(train)) ^ set(list_classes(other)))
+    require(
+        not differing,
+        f"{other} and {train} have different classes ({', '.join(differing[:5])} in one only);"
+        " give both the same class folders",
+    )
+
+
+def list_images(folder: Path, classes: list[str], within: str = "") -> tuple[list[str], np.ndarray]:
+    """The image files of all classes, sorted by class and name.
+
+    Args:
+        folder: what holds one subfolder a class.
+        classes: the class names; a class's label is its place here.
+        within: a folder inside each class folder that holds the images.
+
+    Returns:
+        Paths, and labels int64 ``[N]``.
+
+    Raises:
+        InputError: if a class has no images.
+    """
+    per_class = [_images_in(folder / name / within) for name in classes]
+    for name, files in zip(classes, per_class, strict=True):
+        require(
+            len(files) > 0,
+            f"class folder {folder / name / within} has no .jpg, .jpeg or .png images; add some or remove the folder",
+        )
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
+    return [file for files in per_class for file in files], labels
+
+
+def _images_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES))

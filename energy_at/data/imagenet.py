@@ -1,0 +1,145 @@
+"""ImageNet, and any folder of images too large for memory."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from energy_at.data.base import ImageData
+from energy_at.data.checks import readable
+from energy_at.data.decoding import resize_crop
+from energy_at.data.folders import list_classes, list_images, require_same_classes
+from energy_at.data.loaders import FileLoader
+from energy_at.data.random_crop import random_resized_crop
+from energy_at.data.sampling import generator, held_out
+from energy_at.types import require
+
+
+class ImageNet(ImageData):
+    """ImageNet from ``root/train/<wnid>/*.JPEG`` and ``root/val/<wnid>/*.JPEG``, decoded by worker processes.
+
+    Training: a random crop of 8 to 100 % of the area, resized, and flips. Evaluation: shorter side to ``resize``, then
+    the central ``image_size``. The test split is the official validation folder; validation uses held-out training
+    images. A subset, or any other folder of images, works by giving its ``num_classes``.
+
+    Args:
+        root: folder with ``train`` and ``eval_folder``.
+        batch_size: training images per process and step.
+        eval_batch_size: validation and test images per process and step.
+        val_size: training images held out for validation, a count or a fraction; 0 for none.
+        seed: of shuffling and augmentation; the crop of an image depends on (seed, epoch, image) alone.
+        augment: whether training images are augmented.
+        num_classes: number of class folders, which must be found.
+        image_size: side of the delivered images in pixels.
+        resize: shorter side before the central crop, at least ``image_size``.
+        num_workers: decoding processes of each loader; 0 decodes in the training process.
+        eval_folder: name of the folder with the test images.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(
+        self,
+        root: str | Path = "data/imagenet",
+        batch_size: int = 256,
+        eval_batch_size: int = 256,
+        val_size: int | float = 0.01,
+        seed: int = 0,
+        augment: bool = True,
+        num_classes: int = 1000,
+        image_size: int = 224,
+        resize: int = 256,
+        num_workers: int = 8,
+        eval_folder: str = "val",
+    ) -> None:
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment)
+        require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
+        require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
+        require(
+            1 <= image_size <= resize,
+            f"image_size is {image_size} and resize {resize}, expected 1 <= image_size <= resize",
+        )
+        self.num_classes, self.image_shape = num_classes, (3, image_size, image_size)
+        self.resize, self.num_workers, self.eval_folder = resize, num_workers, eval_folder
+        self._files: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """List and check the folders, once.
+
+        Args:
+            stage: not used; both folders are checked before anything starts.
+
+        Raises:
+            InputError: if a folder or a class is missing or empty, or the number of classes is not ``num_classes``.
+        """
+        if self._files:
+            return
+        train, test = self.root / "train", self.root / self.eval_folder
+        classes = list_classes(train)
+        require(
+            len(classes) == self.num_classes,
+            f"{train} has {len(classes)} class folders, not num_classes={self.num_classes};"
+            " correct the number or the folders",
+        )
+        require_same_classes(train, test)
+        self.class_names = tuple(classes)
+        files, labels = _listing(train, classes)
+        kept, held = held_out(labels, self._held_out_count(len(labels)))
+        self._files = {
+            "train": (files[kept], labels[kept]),
+            "val": (files[held], labels[held]),
+            "test": _listing(test, classes),
+        }
+
+    def _train_loader(self) -> FileLoader:
+        files, labels = self._files["train"]
+        read = ReadImage(files, labels, self.image_shape[1], self.resize, self.seed if self.augment else None)
+        return FileLoader(read, self._train_batches(len(labels)), self.num_workers)
+
+    def _eval_loader(self, split: str) -> FileLoader:
+        files, labels = self._files[split]
+        read = ReadImage(files, labels, self.image_shape[1], self.resize)
+        return FileLoader(read, self._eval_batches(len(labels)), self.num_workers)
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """Reads and crops one image file, in a worker process.
+
+    Args:
+        files: encoded paths ``[N]``.
+        labels: int64 ``[N]``.
+        size: side of the crop in pixels.
+        resize: shorter side before the central crop.
+        seed: of random crops and flips; ``None`` for central crops.
+    """
+
+    files: np.ndarray
+    labels: np.ndarray
+    size: int
+    resize: int
+    seed: int | None = None
+
+    def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
+        """The image, uint8 ``[3, size, size]``, and its label."""
+        path = os.fsdecode(self.files[index])
+        with readable(Path(path), "replace or remove this image"), Image.open(path) as image:
+            if self.seed is None:
+                image = resize_crop(image.convert("RGB"), self.resize, self.size)
+            else:
+                image = random_resized_crop(image, self.size, generator(self.seed, epoch, 1 + index))
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), int(self.labels[index])
+
+
+def _listing(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    files, labels = list_images(folder, classes)
+    # one array instead of a million strings: reading a string's reference count would copy its page in every worker
+    return np.array([os.fsencode(file) for file in files]), labels

@@ -1,0 +1,151 @@
+"""Loaders that resume in mid-epoch: over arrays in memory, and over files read by worker processes.
+
+They are plain iterables. Lightning calls ``sampler.set_epoch``, saves and restores ``state_dict``, and leaves
+everything else, sharding included, to the sampler.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from energy_at.data.augment import draw_crop_flip
+from energy_at.data.sampling import EvalBatches, TrainBatches, generator
+
+
+class Loader(ABC):
+    """Iterates over a sampler's batches and remembers how far it came.
+
+    Args:
+        sampler: decides which images make up each batch.
+    """
+
+    batch_sampler = None  # Lightning asks every loader that has a sampler for this one too
+
+    def __init__(self, sampler: TrainBatches | EvalBatches) -> None:
+        self.sampler = sampler
+        self._at = (0, 0)
+        self._restored = False
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """The epoch's batches; only those that remain when the epoch was restored from a checkpoint."""
+        epoch = self.sampler.epoch
+        start = self._at[1] if self._restored and self._at[0] == epoch else 0
+        self._restored = False
+        for step, batch in enumerate(self._batches(start), start):
+            # counted before it is handed out: a checkpoint is written while the loop holds the batch
+            self._at = (epoch, step + 1)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the number of its batches already handed out."""
+        return {"epoch": self._at[0], "step": self._at[1]}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where ``state_dict`` was taken (the same batch size and number of processes assumed)."""
+        self._at = (state["epoch"], state["step"])
+        self._restored = True
+
+    @abstractmethod
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        """The epoch's batches from step ``start`` on."""
+
+
+class MemoryLoader(Loader):
+    """Gathers whole batches from arrays in memory, with the crops and flips to be applied on the device.
+
+    Args:
+        images: uint8 ``[N, C, H, W]``.
+        labels: int64 ``[N]``.
+        sampler: decides which images make up each batch.
+        padding: pixels by which training crops are shifted at most; ``None`` leaves the images alone.
+        flip: whether half of the crops are mirrored.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        sampler: TrainBatches | EvalBatches,
+        padding: int | None = None,
+        flip: bool = False,
+    ) -> None:
+        super().__init__(sampler)
+        self.images, self.labels = images, labels
+        self.padding, self.flip = padding, flip
+        self._pinned = torch.cuda.is_available()
+
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        for step, indices in enumerate(self.sampler.batches(start), start):
+            index = torch.from_numpy(np.ascontiguousarray(indices))
+            batch = (self.images.index_select(0, index), self.labels[index], *self._augmentation(step))
+            yield tuple(tensor.pin_memory() for tensor in batch) if self._pinned else batch
+
+    def _augmentation(self, step: int) -> tuple[Tensor, ...]:
+        if self.padding is None:
+            return ()
+        # drawn for the global batch, so that an image's crop does not depend on the number of processes
+        sampler = self.sampler
+        rng = generator(sampler.seed, sampler.epoch, 1 + step)
+        drawn = draw_crop_flip(rng, sampler.global_batch, self.padding, self.flip)
+        return tuple(sampler.shard(values) for values in drawn)
+
+
+class FileLoader(Loader):
+    """Batches of image files, decoded ahead by worker processes.
+
+    Args:
+        read: turns ``(index, epoch)`` into an image, uint8 ``[C, H, W]``, and its label; picklable.
+        sampler: decides which images make up each batch.
+        num_workers: worker processes; 0 decodes in this process.
+    """
+
+    def __init__(
+        self, read: Callable[[int, int], tuple[Tensor, int]], sampler: TrainBatches | EvalBatches, num_workers: int
+    ) -> None:
+        super().__init__(sampler)
+        self._keys = _Keys(sampler)
+        self._loader = DataLoader(
+            _Files(read),
+            batch_sampler=self._keys,
+            num_workers=num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,
+            prefetch_factor=4 if num_workers > 0 else None,
+        )
+
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        self._keys.start = start
+        yield from self._loader
+
+
+class _Keys:
+    """What workers are asked for: the epoch travels with each index, because they outlive it."""
+
+    def __init__(self, sampler: TrainBatches | EvalBatches) -> None:
+        self.sampler = sampler
+        self.start = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch = self.sampler.epoch
+        for indices in self.sampler.batches(self.start):
+            yield [(int(index), epoch) for index in indices]
+
+
+class _Files(Dataset):
+    def __init__(self, read: Callable[[int, int], tuple[Tensor, int]]) -> None:
+        self.read = read
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        return self.read(*key)

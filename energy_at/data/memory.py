@@ -1,0 +1,125 @@
+"""Data sets small enough to be held in memory as uint8 arrays."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from energy_at.data.base import ImageData, as_tensors
+from energy_at.data.checks import check_arrays
+from energy_at.data.loaders import MemoryLoader
+from energy_at.data.sampling import held_out
+from energy_at.data.synthetic import read_synthetic
+from energy_at.types import require
+
+Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
+Split: TypeAlias = Literal["train", "val", "test"]
+
+
+class InMemoryData(ImageData):
+    """An image set in memory: whole batches are gathered at once, without worker processes.
+
+    A data set says in ``_read`` where its arrays come from, and in class attributes what they are.
+
+    Args:
+        root: folder that holds the data set.
+        batch_size: training images per process and step; the global batch is this times the number of processes.
+        eval_batch_size: validation and test images per process and step.
+        val_size: training images held out for validation, a count or a fraction; the same ones for every ``seed``.
+            With 0 every image is trained on and there is no validation loader.
+        seed: of shuffling and augmentation; with (epoch, step) it determines every batch.
+        augment: whether training images are shifted by up to ``padding`` pixels and, if the class says so, mirrored.
+        download: whether a missing data set is downloaded.
+        synthetic: npz file with ``image`` (uint8 ``[M, H, W, C]``) and ``label`` (``[M]``), extra training images drawn
+            at random. An epoch stays (original training images) // (global batch) steps long.
+        synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    padding = 4
+    flip = True
+
+    def __init__(
+        self,
+        root: str | Path = "data",
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        val_size: int | float = 0.02,
+        seed: int = 0,
+        augment: bool = True,
+        download: bool = True,
+        synthetic: str | Path | None = None,
+        synthetic_fraction: float = 0.7,
+    ) -> None:
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment)
+        require(0 <= synthetic_fraction <= 1, f"synthetic_fraction is {synthetic_fraction}, expected 0 to 1")
+        self.download = download
+        self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
+        self._arrays: dict[str, tuple[Tensor, Tensor]] = {}
+        self._extra: tuple[Tensor, Tensor] | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load what a stage needs, once.
+
+        Args:
+            stage: Lightning's "fit", "validate", "test", "predict", or ``None`` for everything.
+
+        Raises:
+            InputError: if files are missing, damaged, or not what the data set should be.
+        """
+        if stage in (None, "fit", "validate"):
+            self.arrays("train")
+        if stage in (None, "fit") and self.synthetic and self._extra is None:
+            self._extra = as_tensors(*read_synthetic(Path(self.synthetic), self.image_shape, self.num_classes))
+        if stage in (None, "test", "predict"):
+            self.arrays("test")
+
+    def arrays(self, split: Split) -> tuple[Tensor, Tensor]:
+        """All images and labels of one split, without augmentation or synthetic images.
+
+        Args:
+            split: "train", "val" (the held-out part of the training images) or "test".
+
+        Returns:
+            Images, uint8 ``[N, C, H, W]``, and labels, int64 ``[N]``.
+
+        Raises:
+            InputError: if the split is unknown or its files cannot be used.
+        """
+        require(split in ("train", "val", "test"), f"split is {split!r}, expected 'train', 'val' or 'test'")
+        if split not in self._arrays:
+            self._arrays.update(self._load("test" if split == "test" else "train"))
+        return self._arrays[split]
+
+    def _load(self, official: str) -> dict[str, tuple[Tensor, Tensor]]:
+        images, labels = self._read(official)
+        check_arrays(images, labels, self.image_shape, self.num_classes, f"the {official} set in {self.root}")
+        if official == "test":
+            return {"test": as_tensors(images, labels)}
+        kept, held = held_out(labels, self._held_out_count(len(labels)))
+        return {
+            "train": as_tensors(images[kept], labels[kept]),
+            "val": as_tensors(images[held], labels[held]),
+        }
+
+    def _train_loader(self) -> MemoryLoader:
+        images, labels = self.arrays("train")
+        count, extra = len(labels), 0
+        if self._extra is not None:
+            images, labels = torch.cat([images, self._extra[0]]), torch.cat([labels, self._extra[1]])
+            extra = len(self._extra[1])
+        sampler = self._train_batches(count, extra, self.synthetic_fraction)
+        return MemoryLoader(images, labels, sampler, self.padding if self.augment else None, self.flip)
+
+    def _eval_loader(self, split: Split) -> MemoryLoader:
+        images, labels = self.arrays(split)
+        return MemoryLoader(images, labels, self._eval_batches(len(labels)))
+
+    @abstractmethod
+    def _read(self, split: str) -> Arrays:
+        """Images, uint8 ``[N, C, H, W]``, and integer labels ``[N]`` of the official "train" or "test" set."""

@@ -1,0 +1,95 @@
+"""Loggers that also take histograms: CSV files in the run's folder, and Weights & Biases."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger as LightningCSVLogger
+from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+
+from energy_at.types import InputError
+
+INIT_TIMEOUT_S = 30
+
+
+class CSVLogger(LightningCSVLogger):
+    """Lightning's CSVLogger (``metrics.csv``), which also appends histograms to ``histograms.csv``.
+
+    Args:
+        save_dir: folder of all runs.
+        name: of the experiment; a run is ``save_dir/name/version_N``.
+        version: of the run; None counts up.
+    """
+
+    def __init__(self, save_dir: str = "runs", name: str = "run", version: int | str | None = None) -> None:
+        super().__init__(save_dir, name=name, version=version)
+
+    @rank_zero_only
+    def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:
+        """Append a row: step, name, lowest and highest edge, counts of the equal bins between them."""
+        path = Path(self.log_dir) / "histograms.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(["step", "name", "low", "high", *(f"bin_{i}" for i in range(len(counts)))])
+            writer.writerow([step, name, float(edges[0]), float(edges[-1]), *counts.astype(int).tolist()])
+
+
+class WandbLogger(LightningWandbLogger):
+    """Lightning's WandbLogger, which falls back to offline logging where W&B cannot be reached, and takes histograms.
+
+    Args:
+        project: of Weights & Biases.
+        name: of the run; None lets W&B choose.
+        save_dir: folder of the local files.
+        offline: log locally only; ``wandb sync`` sends the run later. WANDB_MODE=offline does the same.
+        options: further arguments of ``wandb.init``, such as entity, group or tags.
+
+    Raises:
+        InputError: if wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        project: str = "energy-at",
+        name: str | None = None,
+        save_dir: str = "runs",
+        offline: bool = False,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        try:
+            import wandb
+        except ModuleNotFoundError:
+            raise InputError("logging to W&B needs wandb; install it with: pip install 'energy-at[wandb]'") from None
+        os.makedirs(save_dir, exist_ok=True)
+        settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S)
+        super().__init__(
+            project=project, name=name, save_dir=save_dir, offline=offline, settings=settings, **(options or {})
+        )
+
+    @property
+    @rank_zero_only
+    def experiment(self) -> Any:
+        """The W&B run; an offline one if none can be had online."""
+        import wandb
+
+        try:
+            return super().experiment
+        except (wandb.errors.CommError, wandb.errors.UsageError) as error:
+            reason = str(error).strip().splitlines()[0]
+            rank_zero_warn(f"W&B cannot be reached ({reason}); logging offline, send the run later with: wandb sync")
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
+
+    @rank_zero_only
+    def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:
+        """Log a histogram under the same step as the curves."""
+        import wandb
+
+        histogram = wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))
+        self.experiment.log({f"histograms/{name}": histogram, "trainer/global_step": step})

@@ -1,0 +1,107 @@
+"""Any network of torchvision or timm, by name, for images in [0, 1]."""
+
+from typing import Any
+
+from torch import nn
+
+from energy_at.models.checks import require_known, require_positive
+from energy_at.models.normalize import Normalize
+from energy_at.types import Images, Logits, require
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+
+class TorchvisionNet(nn.Module):
+    """A classification network of torchvision behind our normalisation.
+
+    Args:
+        name: as in ``torchvision.models.list_models()``, for example "resnet50".
+        num_classes: K, at least 1; with ``weights``, the number of classes of these.
+        weights: name of pretrained weights, for example "IMAGENET1K_V2" or "DEFAULT"; None for random ones.
+        mean: of the data in [0, 1], one value or one a channel; pretrained weights need their own.
+        std: likewise, above 0.
+        options: further arguments of the network's builder, for example ``{"image_size": 32}`` of a "vit_b_16".
+
+    Raises:
+        InputError: if the network or its weights are unknown, or if K does not fit the weights.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        num_classes: int = 1000,
+        weights: str | None = None,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        from torchvision import models
+
+        super().__init__()
+        require_positive(num_classes=num_classes)
+        require_known("torchvision network", name, models.list_models(module=models))
+        if weights is not None:
+            _require_weights(name, weights, num_classes)
+        self.name, self.num_classes, self.weights, self.options = name, num_classes, weights, options
+        self.mean, self.std = tuple(mean), tuple(std)
+        arguments = dict(options or {})
+        if name in WITH_AUXILIARY_HEADS:  # they would turn the logits of training into a tuple
+            arguments["aux_logits"] = False
+        self.normalize = Normalize(mean, std, channels=3)
+        self.net = models.get_model(name, weights=weights, num_classes=num_classes, **arguments)
+
+    def forward(self, x: Images) -> Logits:
+        """Logits [N, K] of images [N, 3, H, W] in [0, 1]."""
+        return self.net(self.normalize(x))
+
+
+class TimmNet(nn.Module):
+    """A network of timm behind our normalisation.
+
+    Args:
+        name: as in ``timm.list_models()``, for example "resnet18"; also "hf-hub:..." and "local-dir:...".
+        num_classes: K, at least 1; with ``pretrained``, a K other than the weights' gets a new last layer.
+        pretrained: download the weights.
+        mean: of the data in [0, 1], one value or one a channel; pretrained weights need their own, and many vision
+            transformers' are (0.5,).
+        std: likewise, above 0.
+        options: further arguments of ``timm.create_model``, for example ``{"img_size": 32, "in_chans": 1}``.
+
+    Raises:
+        InputError: if the network is unknown.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet18",
+        num_classes: int = 1000,
+        pretrained: bool = False,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        import timm
+
+        super().__init__()
+        require_positive(num_classes=num_classes)
+        if ":" not in name and not timm.is_model(name):  # list_models leaves out old names that still work
+            require_known("timm network", name, timm.list_models())
+        self.name, self.num_classes, self.pretrained, self.options = name, num_classes, pretrained, options
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.normalize = Normalize(mean, std, channels=(options or {}).get("in_chans", 3))
+        self.net = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
+
+    def forward(self, x: Images) -> Logits:
+        """Logits [N, K] of images [N, C, H, W] in [0, 1]."""
+        return self.net(self.normalize(x))
+
+
+def _require_weights(name: str, weights: str, num_classes: int) -> None:
+    from torchvision import models
+
+    known = models.get_model_weights(name).__members__
+    require_known(f"weights of {name}", weights, known)
+    classes = len(known[weights].meta["categories"])
+    require(num_classes == classes, f"num_classes is {num_classes}, but {weights} has {classes}; give {classes}")

@@ -1,0 +1,214 @@
+"""The one adversarial training loop; each objective says only what differs."""
+
+from abc import abstractmethod
+from typing import Any, Literal, TypeAlias
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from energy_at.attacks import FGSM, PGD, Attack
+from energy_at.attacks.base import in_mode, statistics_kept
+from energy_at.energy import full_precision
+from energy_at.modules.describe import UNKNOWN, describe, init_parameters
+from energy_at.modules.finite import FiniteLoss
+from energy_at.modules.schedules import Schedule
+from energy_at.seeding import seeded_generator
+from energy_at.types import Images, Labels, Logits, require, require_one_of
+
+Batch: TypeAlias = tuple[Images, Labels]
+Outputs: TypeAlias = dict[str, Tensor]
+
+
+def sgd(params: Any) -> torch.optim.Optimizer:
+    """The field's default optimizer."""
+    return torch.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+
+class AdversarialTraining(L.LightningModule):
+    """Adversarial training of a classifier: attack the batch, take the objective's loss on the result.
+
+    Subclasses give ``objective``. What a step has computed (logits, labels) is handed to the callbacks as the step's
+    output, so that nothing is computed twice.
+
+    Args:
+        net: maps images [N, C, H, W] in [0, 1] to logits [N, K]; it normalises inside itself.
+        attack: the training attack; None means the objective's own, as its paper has it.
+        attack_mode: the net's mode during the training attack. Fast AT attacks in "train", TRADES and WEAT in "eval".
+        optimizer: builds the optimizer from the parameters.
+        schedule: learning-rate schedule, stepped after every update; None keeps the rate.
+        eps_warmup: epochs over which the attack's lengths rise linearly from 0, at least 0.
+        label_smoothing: of the cross-entropy, in [0, 1).
+        val_attack: judges each epoch on the validation images; None means PGD-10 in the training attack's ball.
+        test_attack: judges on the test images; None means PGD-20 in the training attack's ball.
+        channels_last: keep images and weights in NHWC memory, which convolutions in half precision prefer.
+        seed: of the attacks' noise, with epoch, step and rank.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        attack: Attack | None = None,
+        attack_mode: Literal["train", "eval"] = "train",
+        optimizer: OptimizerCallable = sgd,
+        schedule: Schedule | None = None,
+        eps_warmup: float = 0.0,
+        label_smoothing: float = 0.0,
+        val_attack: Attack | None = None,
+        test_attack: Attack | None = None,
+        channels_last: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        require_one_of("attack_mode", attack_mode, ("train", "eval"))
+        require(eps_warmup >= 0, f"eps_warmup is {eps_warmup}, but it counts epochs from 0; write eps_warmup: 0")
+        require(
+            0 <= label_smoothing < 1,
+            f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1",
+        )
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.attack = attack or self.default_attack()
+        self.attack_mode = attack_mode
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.eps_warmup = eps_warmup
+        self.label_smoothing = label_smoothing
+        self.val_attack = val_attack or self._judging_attack(steps=10)
+        self.test_attack = test_attack or self._judging_attack(steps=20)
+        self.channels_last = channels_last
+        self.seed = seed
+        self.natural_logits_wanted = False
+        self._finite_loss = FiniteLoss()
+
+    def default_attack(self) -> Attack:
+        """The training attack of the objective's paper."""
+        return PGD()
+
+    @abstractmethod
+    def objective(self, x: Images, y: Labels) -> Outputs:
+        """Loss of a training batch.
+
+        Args:
+            x: [N, C, H, W] in [0, 1].
+            y: [N].
+
+        Returns:
+            "loss", the scalar to minimise; "logits_adv" [N, K]; and "logits" [N, K] of the natural images where the
+            loss needed them.
+        """
+
+    def forward(self, x: Images) -> Logits:
+        """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
+        return full_precision(self.net(x))
+
+    def perturb(self, x: Images, y: Labels, start: Images | None = None) -> Images:
+        """The training attack on a batch, in the mode that ``attack_mode`` asks for."""
+        with in_mode(self.net, self.attack_mode == "train"):
+            return self.scheduled_attack()(self.net, x, y, start, self.step_generator())
+
+    def scheduled_attack(self) -> Attack:
+        """The training attack with its warm-up applied."""
+        if self.eps_warmup == 0:
+            return self.attack
+        epochs = self.trainer.current_epoch + self._batch_idx / self.trainer.num_training_batches
+        return self.attack.scaled(min(1.0, epochs / self.eps_warmup))
+
+    def step_generator(self) -> torch.Generator:
+        """Source of this step's noise: a function of seed, epoch, step and rank."""
+        return seeded_generator(self.device, self.seed, self.current_epoch, self._batch_idx, self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        """One attack and one update; returns the objective's outputs, with the labels "y"."""
+        x, y = self._prepared(batch)
+        self._batch_idx = batch_idx
+        outputs = self.objective(x, y)
+        self._finite_loss.see(outputs["loss"], self.trainer)
+        if self.natural_logits_wanted and "logits" not in outputs:
+            with torch.no_grad(), statistics_kept(self.net):
+                outputs["logits"] = self(x)
+        self._log_training(outputs, y)
+        return {**outputs, "y": y}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
+        x, y = self._prepared(batch)
+        outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
+        with exact(self.device):
+            x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
+            self._log_mean("val/single_step_acc", accuracy(self(x_single), y), len(y))
+        return outputs
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        """Clean accuracy and accuracy under ``test_attack``; returns the logits for the callbacks."""
+        x, y = self._prepared(batch)
+        return self._judge(x, y, self.test_attack, "test", batch_idx)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimizer, and the schedule stepped after every update."""
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule is None:
+            return {"optimizer": optimizer}
+        scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Describe the module by plain values, so that the checkpoint loads with ``weights_only=True``.
+
+        Raises:
+            NonFiniteLossError: if the loss was no number, so that no such weights are ever written.
+        """
+        self._finite_loss.check(self.trainer)
+        arguments = {name: describe(getattr(self, name, UNKNOWN)) for name in init_parameters(type(self))}
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
+            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            **{name: value for name, value in arguments.items() if value is not UNKNOWN},
+        }
+
+    def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
+        with exact(self.device):
+            x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))
+            logits, logits_adv = self(x), self(x_adv)
+        self._log_mean(f"{stage}/clean_acc", accuracy(logits, y), len(y))
+        self._log_mean(f"{stage}/robust_acc", accuracy(logits_adv, y), len(y))
+        return {"logits": logits, "logits_adv": logits_adv, "y": y}
+
+    def _judging_attack(self, steps: int) -> Attack:
+        eps = self.attack.eps
+        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
+
+    def _single_step_attack(self) -> Attack:
+        if getattr(self.attack, "steps", None) == 1:
+            return self.attack
+        return FGSM(eps=self.attack.eps, norm=self.attack.norm)
+
+    def _judging_generator(self, batch_idx: int) -> torch.Generator:
+        return seeded_generator(self.device, self.seed, batch_idx, self.global_rank)
+
+    def _prepared(self, batch: Batch) -> Batch:
+        x, y = batch
+        return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
+
+    def _log_training(self, outputs: Outputs, y: Labels) -> None:
+        self.log("train/loss", outputs["loss"], on_step=True, on_epoch=True, batch_size=len(y), prog_bar=True)
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self._log_mean("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
+        if "logits" in outputs:
+            self._log_mean("train/clean_acc", accuracy(outputs["logits"], y), len(y))
+
+    def _log_mean(self, name: str, value: Tensor, count: int) -> None:
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True, prog_bar="robust" in name)
+
+
+def exact(device: torch.device) -> torch.autocast:
+    """Full precision: a cast of the images to half precision loses a quarter of a perturbation of 0.5/255."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def accuracy(logits: Logits, y: Labels) -> Tensor:
+    """Share of the images [N] whose largest logit is the label's."""
+    return (logits.argmax(dim=1) == y).float().mean()

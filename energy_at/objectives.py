@@ -1,0 +1,151 @@
+"""The losses of standard AT, TRADES, WEAT and DER. Pure functions of logits, averaged over the batch."""
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch.nn import functional as F
+
+from energy_at.energy import delta_joint_energy, delta_marginal_energy, kl_divergence, marginal_energy
+from energy_at.types import Labels, Logits, PerSample, require_one_of
+
+Variant: TypeAlias = Literal["nat", "adv"]
+Terms: TypeAlias = Literal["marginal", "joint", "both"]
+Penalty: TypeAlias = Literal["squared", "absolute", "hinge"]
+Detach: TypeAlias = Literal["none", "reference", "adversarial"]
+
+
+def at_loss(logits_adv: Logits, y: Labels, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Standard adversarial training: mean CE(x*, y) (arXiv 1706.06083, eq. 2.1).
+
+    Args:
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1).
+    """
+    return F.cross_entropy(logits_adv, y, label_smoothing=label_smoothing)
+
+
+def trades_loss(
+    logits: Logits, logits_adv: Logits, y: Labels, beta: float = 6.0, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """TRADES: mean CE(x, y) + beta KL(p(.|x) || p(.|x*)) (arXiv 1901.08573, eq. 5).
+
+    Args:
+        logits: [N, K] of the natural images.
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        beta: weight of the KL term, at least 0.
+        label_smoothing: of the cross-entropy, in [0, 1).
+    """
+    return at_loss(logits, y, label_smoothing) + beta * kl_divergence(logits, logits_adv).mean()
+
+
+def weat_weights(logits: Logits) -> PerSample:
+    """w(x) = 1 / log(1 + exp(|E(x)|)), without gradient and not normalised over the batch (arXiv 2407.06315).
+
+    Args:
+        logits: [N, K] of the natural images, as the net gives them in training mode.
+
+    Returns:
+        [N], in (0, 1 / log 2].
+    """
+    return 1 / F.softplus(marginal_energy(logits.detach()).abs())
+
+
+def weat_loss(
+    logits: Logits,
+    logits_adv: Logits,
+    y: Labels,
+    beta: float = 6.0,
+    variant: Variant = "nat",
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """WEAT: mean w(x) [CE + beta KL], the cross-entropy on x ("nat") or on x* ("adv") (arXiv 2407.06315, section 4).
+
+    Args:
+        logits: [N, K] of the natural images.
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        beta: weight of the KL term, at least 0.
+        variant: which image the cross-entropy is taken on.
+        label_smoothing: of the cross-entropy, in [0, 1).
+
+    Raises:
+        InputError: if the variant is neither "nat" nor "adv".
+    """
+    require_one_of("variant", variant, get_args(Variant))
+    classified = logits if variant == "nat" else logits_adv
+    ce = F.cross_entropy(classified, y, reduction="none", label_smoothing=label_smoothing)
+    return (weat_weights(logits) * (ce + beta * kl_divergence(logits, logits_adv))).mean()
+
+
+def delta_energy_penalty(
+    logits_ref: Logits,
+    logits_adv: Logits,
+    y: Labels,
+    terms: Terms = "both",
+    penalty: Penalty = "squared",
+    detach: Detach = "none",
+) -> torch.Tensor:
+    """R = mean phi(dE(x)) + mean phi(dE(x, y)), the Delta Energy Regularizer (arXiv 2505.22486).
+
+    A reconstruction: the paper's public text says that the regulariser penalises the disparity of energy between the
+    clean image and its adversarial counterpart; it does not give the penalty phi. Every part is therefore an option.
+
+    Args:
+        logits_ref: [N, K] of the reference images: the natural ones, or the attack's starting points.
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        terms: dE(x) ("marginal"), dE(x, y) ("joint"), or the sum of both penalties.
+        penalty: phi(t) = t^2 ("squared"), |t| ("absolute"), or max(t, 0)^2 ("hinge").
+        detach: the side that carries no gradient.
+
+    Raises:
+        InputError: if an option is unknown.
+    """
+    require_one_of("terms", terms, get_args(Terms))
+    require_one_of("penalty", penalty, get_args(Penalty))
+    require_one_of("detach", detach, get_args(Detach))
+    logits_ref = logits_ref.detach() if detach == "reference" else logits_ref
+    logits_adv = logits_adv.detach() if detach == "adversarial" else logits_adv
+    deltas = []
+    if terms in ("marginal", "both"):
+        deltas.append(delta_marginal_energy(logits_ref, logits_adv))
+    if terms in ("joint", "both"):
+        deltas.append(delta_joint_energy(logits_ref, logits_adv, y))
+    return sum(_phi(delta, penalty).mean() for delta in deltas)
+
+
+def _phi(delta: PerSample, penalty: Penalty) -> PerSample:
+    match penalty:
+        case "absolute":
+            return delta.abs()
+        case "hinge":
+            return delta.relu().square()
+    return delta.square()
+
+
+def der_loss(
+    logits_ref: Logits,
+    logits_adv: Logits,
+    y: Labels,
+    weight: float = 0.5,
+    terms: Terms = "both",
+    penalty: Penalty = "squared",
+    detach: Detach = "none",
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """DER: mean CE(x*, y) + weight R (arXiv 2505.22486; R is a reconstruction, see ``delta_energy_penalty``).
+
+    Args:
+        logits_ref: [N, K] of the reference images.
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        weight: of the penalty, at least 0.
+        terms: see ``delta_energy_penalty``.
+        penalty: see ``delta_energy_penalty``.
+        detach: see ``delta_energy_penalty``.
+        label_smoothing: of the cross-entropy, in [0, 1).
+    """
+    penalised = delta_energy_penalty(logits_ref, logits_adv, y, terms, penalty, detach)
+    return at_loss(logits_adv, y, label_smoothing) + weight * penalised

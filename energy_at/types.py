@@ -1,0 +1,79 @@
+"""The vocabulary shared by every part: tensor aliases, ratios such as ``8/255``, and the one error for bad input.
+
+Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (int64); per-sample values ``[N]``.
+"""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import TypeAlias
+
+from jsonargparse.typing import register_type
+from torch import Tensor
+
+Images: TypeAlias = Tensor
+Logits: TypeAlias = Tensor
+Labels: TypeAlias = Tensor
+PerSample: TypeAlias = Tensor
+
+
+class InputError(ValueError):
+    """What the user gave cannot work; the message is one sentence that ends with the remedy."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``InputError(message)`` unless ``condition`` holds.
+
+    Raises:
+        InputError: if ``condition`` is false.
+    """
+    if not condition:
+        raise InputError(message)
+
+
+def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
+    """Raise ``InputError`` unless the argument ``name`` has one of these values.
+
+    Raises:
+        InputError: if ``value`` is not among ``options``.
+    """
+    options = list(options)
+    require(value in options, f"{name} {value!r} is unknown; use {', '.join(options[:-1])} or {options[-1]}")
+
+
+class Ratio(float):
+    """A float that also reads ``"8/255"`` and prints as it was written.
+
+    Args:
+        value: a number, or text such as ``"0.03"`` or ``"8/255"``.
+
+    Raises:
+        InputError: if the text is neither a number nor a ratio of two numbers.
+    """
+
+    text: str
+
+    def __new__(cls, value: "float | str") -> "Ratio":
+        """Read the value; see the class."""
+        try:
+            ratio = super().__new__(cls, _parse(value) if isinstance(value, str) else value)
+        except (ValueError, ZeroDivisionError):
+            raise InputError(f"{value!r} is not a number; write 0.03 or 8/255") from None
+        ratio.text = value.replace(" ", "") if isinstance(value, str) else repr(float(value))
+        return ratio
+
+    def __reduce__(self) -> tuple:
+        """Pickle by the written form, so that a copy prints alike."""
+        return Ratio, (self.text,)
+
+    def __str__(self) -> str:
+        """The value as it was written."""
+        return self.text
+
+
+def _parse(text: str) -> float:
+    numerator, _, denominator = text.partition("/")
+    return float(numerator) if not denominator else float(Fraction(numerator.strip()) / Fraction(denominator.strip()))
+
+
+# jsonargparse must know how a configuration writes a Ratio, also where a checkpoint is loaded without the command line
+register_type(Ratio, serializer=lambda ratio: ratio.text if "/" in ratio.text else float(ratio), deserializer=Ratio)
