@@ -56,9 +56,9 @@ class Ratio(float):
         """Read the value; see the class."""
         try:
             ratio = super().__new__(cls, _parse(value) if isinstance(value, str) else value)
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ArithmeticError):  # 1/0, and what is too large for a float
             raise InputError(f"{value!r} is not a number; write 0.03 or 8/255") from None
-        ratio.text = value.replace(" ", "") if isinstance(value, str) else repr(float(value))
+        ratio.text = _text(value)
         return ratio
 
     def __reduce__(self) -> tuple:
@@ -71,8 +71,16 @@ class Ratio(float):
 
 
 def _parse(text: str) -> float:
-    numerator, _, denominator = text.partition("/")
-    return float(numerator) if not denominator else float(Fraction(numerator.strip()) / Fraction(denominator.strip()))
+    if "/" not in text:
+        return float(text)
+    numerator, denominator = (Fraction(part.strip()) for part in text.split("/"))
+    return float(numerator / denominator)
+
+
+def _text(value: float | str) -> str:
+    if isinstance(value, Ratio):
+        return value.text
+    return "".join(value.split()) if isinstance(value, str) else repr(float(value))
 
 
 # jsonargparse must know how a configuration writes a Ratio, also where a checkpoint is loaded without the command line

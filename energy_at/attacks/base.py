@@ -4,11 +4,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Self
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from energy_at.attacks.threat import THREATS, Norm, ThreatModel
 from energy_at.types import Images, Labels, Ratio, require, require_one_of
@@ -27,14 +29,17 @@ class Attack(ABC):
         seed: of the attack's own generator.
 
     Raises:
-        InputError: if eps is negative or the norm unknown.
+        InputError: if eps is negative or not finite, or the norm unknown.
     """
 
     def __init__(self, eps: Ratio | float = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
         self.eps = Ratio(eps)
         self.norm = norm
         self.seed = seed
-        require(self.eps >= 0, f"eps is {self.eps}, but a radius is at least 0; write for example eps: 8/255")
+        require(
+            0 <= self.eps < inf,
+            f"eps is {self.eps}, but a radius is finite and at least 0; write for example eps: 8/255",
+        )
         require_one_of("norm", norm, THREATS)
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -60,6 +65,7 @@ class Attack(ABC):
         """
         with caller_state_kept(net, x):
             x, y = x.detach().clone(), y.clone()  # a tensor made in inference mode cannot enter a graph
+            start = None if start is None else start.detach().to(x, copy=True)
             return self.perturb(net, x, y, start, generator or self.generator(x.device)).detach()
 
     @abstractmethod
@@ -87,11 +93,11 @@ class Attack(ABC):
 @contextmanager
 def caller_state_kept(net: nn.Module, x: Images) -> Iterator[None]:
     """Gradients on, inference mode off, the global random state forked and batch-norm statistics untouched."""
-    devices = [x.device] if x.device.type == "cuda" else []
+    devices = [x.device] if x.device.type in ("cuda", "xpu") else []
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.random.fork_rng(devices=devices),  # dropout draws from it in training mode
+        torch.random.fork_rng(devices, device_type=x.device.type),  # dropout draws from it in training mode
         statistics_kept(net),
     ):
         yield
@@ -113,10 +119,16 @@ def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
 def statistics_kept(net: nn.Module) -> Iterator[None]:
     """Normalisation layers in training mode use the batch's statistics without updating their running ones."""
     layers = [m for m in net.modules() if isinstance(m, _NormBase) and m.training and m.track_running_stats]
+    # instance norm writes to the statistics that it has, whatever its flag says
+    hidden = [(layer, layer.running_mean, layer.running_var) for layer in layers if isinstance(layer, _InstanceNorm)]
     for layer in layers:
         layer.track_running_stats = False
+    for layer, _, _ in hidden:
+        layer.running_mean = layer.running_var = None
     try:
         yield
     finally:
         for layer in layers:
             layer.track_running_stats = True
+        for layer, mean, var in hidden:
+            layer.running_mean, layer.running_var = mean, var

@@ -1,5 +1,7 @@
 """The single-step attacks of fast adversarial training."""
 
+from math import inf
+
 import torch
 
 from energy_at.attacks.losses import AttackLoss, LossName
@@ -95,7 +97,9 @@ class NFGSM(PGD):
     ) -> None:
         alpha = eps if alpha is None else alpha
         super().__init__(eps, alpha, 1, norm, loss, start="uniform", targeted=targeted, seed=seed)
-        require(noise > 0, f"noise is {noise}, but the starting noise has a radius above 0; write noise: 2")
+        require(
+            0 < noise < inf, f"noise is {noise}, but the starting noise has a finite radius above 0; write noise: 2"
+        )
         self.noise = noise
 
     def draw_start(self, x: Images, generator: torch.Generator | None = None) -> Images:

@@ -1,6 +1,7 @@
 """Projected gradient ascent on any attack loss (PGD), the engine of every gradient attack here."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Literal, Self, TypeAlias, get_args
 
 import torch
@@ -53,7 +54,11 @@ class PGD(Attack):
         require(restarts >= 1, f"restarts is {restarts}, but an attack runs at least once; write restarts: 1")
         require_one_of("start", start, get_args(Start))
         if not callable(loss):
-            require_one_of("loss", loss, ("cross_entropy", "margin") if targeted else LOSSES)
+            require_one_of("loss", loss, LOSSES)
+            require(
+                not targeted or loss in ("cross_entropy", "margin"),
+                f"loss {loss!r} has no targeted form; use cross_entropy or margin, or leave targeted: false",
+            )
         self.steps = steps
         self.loss = loss
         self.start = start
@@ -61,7 +66,8 @@ class PGD(Attack):
         self.targeted = targeted
         self.alpha = Ratio(2.5 * self.eps / steps if alpha is None else alpha)
         require(
-            self.alpha > 0 or self.eps == 0, f"alpha is {self.alpha}, but a step is longer than 0; write alpha: 2/255"
+            0 < self.alpha < inf or self.alpha == self.eps == 0,
+            f"alpha is {self.alpha}, but a step is finite and longer than 0; write for example alpha: 2/255",
         )
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
@@ -70,12 +76,13 @@ class PGD(Attack):
         x_adv = self.ascend(net, x, start if start is not None else self.draw_start(x, generator), objective)
         if self.restarts == 1:
             return x_adv
-        best, rank = x_adv, self._rank(net, x_adv, y, objective)
+        best, (success, loss) = x_adv, self._judge(net, x_adv, y, objective)
         for _ in range(self.restarts - 1):
             x_adv = self.ascend(net, x, self.draw_start(x, generator), objective)
-            new_rank = self._rank(net, x_adv, y, objective)
-            better = (new_rank > rank).view(-1, *[1] * (x.dim() - 1))
-            best, rank = torch.where(better, x_adv, best), torch.maximum(rank, new_rank)
+            new_success, new_loss = self._judge(net, x_adv, y, objective)
+            better = torch.where(new_success == success, new_loss > loss, new_success)
+            best = torch.where(better.view(-1, *[1] * (x.dim() - 1)), x_adv, best)
+            success, loss = success | new_success, torch.where(better, new_loss, loss)
         return best
 
     def draw_start(self, x: Images, generator: torch.Generator | None = None) -> Images:
@@ -109,17 +116,15 @@ class PGD(Attack):
         loss = self.loss if callable(self.loss) else LOSSES[self.loss]
         sign = -1 if self.targeted else 1
         logits = None
-        if self.loss == "kl":
+        if self.loss == "kl" or callable(self.loss):
             with torch.no_grad():
                 logits = full_precision(net(x))
         return lambda logits_adv: sign * loss(logits_adv, y, logits)
 
     @torch.no_grad()
-    def _rank(self, net: nn.Module, x_adv: Images, y: Labels, objective: Objective) -> PerSample:
+    def _judge(self, net: nn.Module, x_adv: Images, y: Labels, objective: Objective) -> tuple[PerSample, PerSample]:
         logits = full_precision(net(x_adv))
-        success = (logits.argmax(dim=1) == y) == self.targeted
-        # arctan maps every loss into (-2, 2), so that success always outranks it
-        return objective(logits).arctan() + 4 * success
+        return (logits.argmax(dim=1) == y) == self.targeted, objective(logits)
 
 
 def input_gradient(net: nn.Module, x: Images, objective: Objective) -> Tensor:

@@ -55,25 +55,30 @@ class L2:
     @staticmethod
     def noise(x: Images, radius: float, generator: torch.Generator | None) -> Tensor:
         """Uniform in the ball: a Gaussian direction, and a length radius u^(1/d)."""
-        direction = torch.empty_like(x).normal_(generator=generator)
-        u = torch.empty(len(x), dtype=x.dtype, device=x.device).uniform_(generator=generator)
-        return direction * _per_image(radius * u ** (1 / x[0].numel()) / _length(direction), x)
+        gaussian = torch.empty_like(x).normal_(generator=generator)
+        length = _length(gaussian)
+        u = torch.empty_like(length).uniform_(generator=generator)
+        return (gaussian * _per_image(radius * u ** (1 / x.shape[1:].numel()) / length, x)).to(x.dtype)
 
     @staticmethod
     def step(x_adv: Images, grad: Tensor, alpha: float) -> Images:
-        """x* + alpha grad / ||grad||."""
-        return x_adv + grad * _per_image(alpha / _length(grad), x_adv)
+        """x* + alpha grad / ||grad||; no step where the gradient is 0 or no number."""
+        # over its largest entry first: the squares of a confident net's gradient underflow
+        largest = torch.linalg.vector_norm(grad.flatten(1), torch.inf, dim=1)
+        grad = (grad / _per_image(largest, grad)).nan_to_num(0, 0, 0)
+        return (x_adv + grad * _per_image(alpha / _length(grad), x_adv)).to(x_adv.dtype)
 
     @staticmethod
     def project(x_adv: Images, x: Images, eps: float) -> Images:
         """Shrink the perturbation to length eps where it is longer, then clamp to [0, 1]."""
         delta = x_adv - x
-        return (x + delta * _per_image((eps / _length(delta)).clamp_(max=1), x)).clamp_(0, 1)
+        return (x + delta * _per_image((eps / _length(delta)).clamp_(max=1), x)).clamp_(0, 1).to(x.dtype)
 
 
 def _length(delta: Tensor) -> Tensor:
-    # a vanishing gradient has no direction: the floor turns 0/0 into a step of 0
-    return delta.flatten(1).norm(dim=1).clamp_(min=1e-12)
+    # in single precision at least, where the floor that turns 0/0 into 0 is itself no 0
+    dtype = torch.promote_types(delta.dtype, torch.float32)
+    return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=dtype).clamp_(min=1e-12)
 
 
 def _per_image(values: Tensor, x: Images) -> Tensor:

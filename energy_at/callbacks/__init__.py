@@ -1,7 +1,8 @@
-"""Callbacks: energies, overfitting, and the picture of a run."""
+"""Callbacks: energies, overfitting, checkpoints, and the picture of a run."""
 
+from energy_at.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from energy_at.callbacks.energy_logger import EnergyLogger
 from energy_at.callbacks.energy_plot import EnergyPlot
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
 
-__all__ = ["EnergyLogger", "EnergyPlot", "OverfittingMonitor"]
+__all__ = ["BestCheckpoint", "EnergyLogger", "EnergyPlot", "LastCheckpoint", "OverfittingMonitor"]

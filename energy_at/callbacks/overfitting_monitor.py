@@ -22,9 +22,9 @@ class OverfittingMonitor(L.Callback):
         stop: end the training when overfitting is recognised.
         ratio: see ``catastrophic``.
         gap: see ``catastrophic``.
-        surge: see ``catastrophic``.
+        patience: see ``catastrophic``.
         tolerance: see ``robust``.
-        patience: see ``robust``.
+        robust_patience: ``patience`` of ``robust``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -33,21 +33,22 @@ class OverfittingMonitor(L.Callback):
     def __init__(
         self,
         stop: bool = False,
-        ratio: float = 0.5,
-        gap: float = 0.1,
-        surge: float = 1.0,
+        ratio: float = 0.2,
+        gap: float = 0.2,
+        patience: int = 2,
         tolerance: float = 0.02,
-        patience: int = 3,
+        robust_patience: int = 3,
     ) -> None:
         for name, value in {"ratio": ratio, "gap": gap, "tolerance": tolerance}.items():
             require(0 < value < 1, f"{name} is {value}, but it is a share in (0, 1); leave it out for the default")
-        require(patience >= 1, f"patience is {patience}, but it counts epochs from 1; write patience: 3")
+        for name, value in {"patience": patience, "robust_patience": robust_patience}.items():
+            require(value >= 1, f"{name} is {value}, but it counts epochs from 1; write {name}: 3")
         self.stop = stop
         self.ratio = ratio
         self.gap = gap
-        self.surge = surge
         self.tolerance = tolerance
         self.patience = patience
+        self.robust_patience = robust_patience
         self.catastrophic_epoch: int | None = None
         self.robust_epoch: int | None = None
         self.history: list[Epoch] = []
@@ -66,9 +67,9 @@ class OverfittingMonitor(L.Callback):
             )
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
-            self.catastrophic_epoch = trainer.current_epoch
+            self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
             self._announce(trainer, self._catastrophic_words())
-        elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.patience):
+        elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
             self.robust_epoch = trainer.current_epoch
             self._announce(trainer, self._robust_words())
         self._log_epochs(pl_module)
@@ -88,18 +89,19 @@ class OverfittingMonitor(L.Callback):
         self.robust_epoch = state_dict["robust_epoch"]
 
     def _overfits_catastrophically(self) -> bool:
-        return catastrophic(self.history, self.ratio, self.gap, self.surge)
+        return catastrophic(self.history, self.ratio, self.gap, self.patience)
 
     def _may_overfit_robustly(self) -> bool:
         return self.robust_epoch is None and self.catastrophic_epoch is None
 
     def _catastrophic_words(self) -> str:
-        now, before = self.history[-1], self.history[-2] if len(self.history) > 1 else None
-        moved = f" (was {before.delta_energy:+.2f} an epoch before)" if before else ""
+        now = self.history[-1]
+        before = self.history[-self.patience - 1] if len(self.history) > self.patience else None
+        moved = f" (before: {before.delta_energy:+.2f})" if before else ""
         return (
-            f"Catastrophic overfitting at epoch {self.catastrophic_epoch}: on validation images the accuracy under the "
-            f"multi-step attack is {now.robust_acc:.3f} against {now.single_step_acc:.3f} under a single step; dE(x) "
-            f"under the multi-step attack is {now.delta_energy:+.2f}{moved}, on the training attack's own points "
+            f"Catastrophic overfitting since epoch {self.catastrophic_epoch}: on validation images the accuracy under "
+            f"the multi-step attack is {now.robust_acc:.3f} against {now.single_step_acc:.3f} under a single step; "
+            f"dE(x) under the multi-step attack is {now.delta_energy:+.2f}{moved}, under the training attack "
             f"{now.train_delta_energy:+.2f}."
         )
 

@@ -26,7 +26,7 @@ class RunningStatistics:
         sums = torch.stack([torch.ones_like(wide), wide, wide.square()]).sum(dim=2)
         self._sums = sums if self._sums is None else self._sums + sums
         if self._count < self.max_samples:
-            self._kept.append(values)
+            self._kept.append(values.float())
             self._count += values.shape[1]
 
     def mean_std(self, strategy: Strategy) -> tuple[Tensor, Tensor]:

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
-import torch
 from jsonargparse import ActionConfigFile
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
-from energy_at.callbacks import EnergyLogger, EnergyPlot, OverfittingMonitor
+from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.config_files import find_config
 from energy_at.cli.first_look import COMMANDS
 from energy_at.cli.messages import one_line
-from energy_at.cli.summary import Judgement, write_summary
+from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError
@@ -64,11 +62,11 @@ class Parser(LightningArgumentParser):
 
 
 class EnergyCLI(LightningCLI):
-    """``energy-at fit|validate|test|predict``."""
+    """``energy-at fit|validate|test``."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Lightning's, as far as they are documented."""
+        """Those of Lightning's that this package documents."""
         return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in COMMANDS}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -82,16 +80,8 @@ class EnergyCLI(LightningCLI):
         parser.add_lightning_class_args(EnergyLogger, "energies")
         parser.add_lightning_class_args(OverfittingMonitor, "overfitting")
         parser.add_lightning_class_args(EnergyPlot, "plot")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "best",
-                "checkpoint.monitor": "val/robust_acc",
-                "checkpoint.mode": "max",
-                "checkpoint.save_last": True,
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        parser.add_lightning_class_args(BestCheckpoint, "best")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
         net = "model.init_args.net.init_args"
         parser.link_arguments("data.num_classes", f"{net}.num_classes", apply_on="instantiate")
         parser.link_arguments("data.mean", f"{net}.mean", apply_on="instantiate")
@@ -107,22 +97,18 @@ class EnergyCLI(LightningCLI):
         """Judge the best and the last checkpoint on the test images."""
         if self.trainer.fast_dev_run or self.trainer.interrupted:
             return
-        checkpoints = {"best": self.trainer.checkpoint_callback.best_model_path}
-        checkpoints["last"] = self.trainer.checkpoint_callback.last_model_path
-        judged = [self._judge(name, path) for name, path in checkpoints.items() if path]
+        paths = [callback.best_model_path for callback in self.trainer.checkpoint_callbacks]
+        judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack)
 
     def after_test(self) -> None:
         """Print the table of one checkpoint."""
         path = self._get(self.config, "ckpt_path")
-        judged = [
-            Judgement.of(Path(path).stem, _epoch(path), self.trainer) if path else Judgement.of("none", 0, self.trainer)
-        ]
-        write_summary(judged, self.trainer.log_dir, self.model.test_attack)
+        write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack)
 
-    def _judge(self, name: str, path: str) -> Judgement:
+    def _judge(self, path: str) -> Judgement:
         self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False, weights_only=True)
-        return Judgement.of(name, _epoch(path), self.trainer)
+        return judgement(self.trainer, path)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -133,10 +119,6 @@ class SaveConfig(SaveConfigCallback):
         config = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers[1:]:
             logger.log_hyperparams({"config": config})
-
-
-def _epoch(checkpoint: str) -> int:
-    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]
 
 
 def _logger(args: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ COMMANDS = {
     "fit": "train, then judge the best and the last checkpoint on the test images",
     "validate": "judge a checkpoint on the validation images",
     "test": "judge a checkpoint on the test images",
-    "predict": "logits of a checkpoint on the data set's prediction images",
 }
 SECTIONS = (
     "seed_everything",
@@ -24,7 +23,8 @@ SECTIONS = (
     "energies",
     "overfitting",
     "plot",
-    "checkpoint",
+    "best",
+    "last",
 )
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models

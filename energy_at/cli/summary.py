@@ -2,11 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Self
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.attacks import Attack
@@ -26,13 +26,15 @@ class Judgement:
     dE_marginal: float
     dE_joint: float
 
-    @classmethod
-    def of(cls, checkpoint: str, epoch: int, trainer: L.Trainer) -> Self:
-        """From the metrics of the trainer's last test."""
-        keys = list(cls.__dataclass_fields__)[2:]
-        return cls(checkpoint, epoch, **{key: float(trainer.callback_metrics[f"test/{key}"]) for key in keys})
+
+def judgement(trainer: L.Trainer, path: str | None) -> Judgement:
+    """The trainer's last test, of the checkpoint at this path; of untrained weights where there is none."""
+    epoch = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"] if path else 0
+    metrics = {key: float(trainer.callback_metrics[f"test/{key}"]) for key in METRICS}
+    return Judgement(Path(path).stem if path else "untrained", epoch, **metrics)
 
 
+METRICS = [field.name for field in fields(Judgement)][2:]
 HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "dE(x)", "dE(x,y)")
 
 

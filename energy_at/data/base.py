@@ -56,10 +56,24 @@ class ImageData(L.LightningDataModule, ABC):
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.seed, self.augment = val_size, seed, augment
+        self._training: Loader | None = None
+        self._resume_at: dict[str, int] | None = None
 
     def train_dataloader(self) -> Loader:
         """Shuffled, augmented training batches without a last partial one."""
-        return self._train_loader()
+        self._training = self._train_loader()
+        if self._resume_at is not None:
+            self._training.load_state_dict(self._resume_at)
+            self._resume_at = None
+        return self._training
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the training loader came, so that a run resumed within an epoch continues with the next batch."""
+        return self._training.state_dict() if self._training is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before."""
+        self._resume_at = state_dict or None
 
     def val_dataloader(self) -> Loader | list:
         """The held-out part of the training images; an empty list if ``val_size`` is 0."""

@@ -83,6 +83,7 @@ class AdversarialTraining(L.LightningModule):
         self.seed = seed
         self.natural_logits_wanted = False
         self._finite_loss = FiniteLoss()
+        self._batch_idx = 0
 
     def default_attack(self) -> Attack:
         """The training attack of the objective's paper."""
@@ -121,6 +122,11 @@ class AdversarialTraining(L.LightningModule):
         """Source of this step's noise: a function of seed, epoch, step and rank."""
         return seeded_generator(self.device, self.seed, self.current_epoch, self._batch_idx, self.global_rank)
 
+    def natural_logits(self, x: Images) -> Logits:
+        """Logits [N, K] in the net's present mode, without gradients and without a trace in batch-norm statistics."""
+        with torch.no_grad(), statistics_kept(self.net):
+            return self(x)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """One attack and one update; returns the objective's outputs, with the labels "y"."""
         x, y = self._prepared(batch)
@@ -128,8 +134,7 @@ class AdversarialTraining(L.LightningModule):
         outputs = self.objective(x, y)
         self._finite_loss.see(outputs["loss"], self.trainer)
         if self.natural_logits_wanted and "logits" not in outputs:
-            with torch.no_grad(), statistics_kept(self.net):
-                outputs["logits"] = self(x)
+            outputs["logits"] = self.natural_logits(x)
         self._log_training(outputs, y)
         return {**outputs, "y": y}
 
@@ -191,6 +196,7 @@ class AdversarialTraining(L.LightningModule):
 
     def _prepared(self, batch: Batch) -> Batch:
         x, y = batch
+        x = x.to(torch.promote_types(x.dtype, self.dtype))  # float64 under precision: 64-true
         return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
 
     def _log_training(self, outputs: Outputs, y: Labels) -> None:

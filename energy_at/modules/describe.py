@@ -24,10 +24,10 @@ def describe(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return _known({key: describe(item) for key, item in value.items()})
+        return {key: describe(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [describe(item) for item in value]
-    if inspect.isfunction(value) or inspect.isclass(value):
+    if value is UNKNOWN or inspect.isroutine(value) or inspect.isclass(value):
         return UNKNOWN
     arguments = init_arguments(value)
     if arguments is None:
@@ -36,27 +36,27 @@ def describe(value: Any) -> Any:
 
 
 def init_arguments(instance: object) -> dict[str, Any] | None:
-    """Described constructor arguments of an object; None if one without a default cannot be told."""
+    """Described constructor arguments of an object; None if it does not keep them all."""
     parameters = init_parameters(type(instance))
-    described = {name: describe(getattr(instance, name, UNKNOWN)) for name in parameters}
-    missing = [n for n, p in parameters.items() if described[n] is UNKNOWN and p.default is inspect.Parameter.empty]
-    return None if missing else _known(described)
+    described = {name: describe(getattr(instance, name, UNKNOWN)) for name in parameters or ()}
+    return None if parameters is None or UNKNOWN in described.values() else described
 
 
-def init_parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Named constructor parameters, those that ``**kwargs`` hands to the base class included."""
-    parameters: dict[str, inspect.Parameter] = {}
+def init_parameters(cls: type) -> list[str] | None:
+    """Names of the constructor's parameters, those that ``**kwargs`` hands to the base class included.
+
+    Returns:
+        The names; None if the constructor takes ``*args``, which have none.
+    """
+    names: list[str] = []
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
         own = list(inspect.signature(base.__init__).parameters.values())[1:]
-        for parameter in own:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                parameters.setdefault(parameter.name, parameter)
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
+        kinds = {parameter.kind for parameter in own}
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            return None
+        names += [p.name for p in own if p.kind is not p.VAR_KEYWORD and p.name not in names]
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
             break
-    return parameters
-
-
-def _known(items: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in items.items() if item is not UNKNOWN}
+    return names

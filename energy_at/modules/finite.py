@@ -47,8 +47,9 @@ class FiniteLoss:
         step = trainer.strategy.reduce(self._first_bad_step, reduce_op="min").item()
         if step == math.inf:
             return
-        kept = getattr(trainer.checkpoint_callback, "last_model_path", "") or "none was written yet"
+        written = [callback.last_model_path or callback.best_model_path for callback in trainer.checkpoint_callbacks]
+        kept = " and ".join(filter(None, written)) or "none was written yet"
         raise NonFiniteLossError(
             f"the loss is not a finite number at step {step:.0f} (epoch {trainer.current_epoch}); lower the learning "
-            f"rate or the penalty's weight, or clip gradients (trainer.gradient_clip_val). Last good checkpoint: {kept}"
+            f"rate or the penalty's weight, or clip gradients (trainer.gradient_clip_val). Good checkpoints: {kept}"
         )

@@ -1,0 +1,32 @@
+"""The two checkpoints of every run: the most robust epoch, and the last one."""
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps ``best.ckpt``, the epoch of the highest ``monitor``.
+
+    Args:
+        monitor: a logged metric; by default accuracy under attack on the held-out validation images.
+        mode: "max" or "min".
+        filename: without its ending.
+    """
+
+    def __init__(self, monitor: str = "val/robust_acc", mode: str = "max", filename: str = "best") -> None:
+        super().__init__(monitor=monitor, mode=mode, filename=filename, enable_version_counter=False)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps ``last.ckpt``, from which a run resumes, at the end of every epoch.
+
+    Lightning's own ``save_last`` writes only when the best improves.
+
+    Args:
+        every_n_epochs: epochs between two writings.
+        filename: without its ending.
+    """
+
+    def __init__(self, every_n_epochs: int = 1, filename: str = "last") -> None:
+        super().__init__(
+            filename=filename, every_n_epochs=every_n_epochs, save_on_train_epoch_end=True, enable_version_counter=False
+        )

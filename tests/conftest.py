@@ -1,0 +1,11 @@
+"""Small nets run faster on one thread, and side by side with whatever else the machine does."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import matplotlib
+import torch
+
+matplotlib.use("Agg")
+torch.set_num_threads(1)

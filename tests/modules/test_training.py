@@ -1,0 +1,207 @@
+"""Whole trainings: resumption, checkpoints, equivalent objectives, several processes, a loss that breaks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from torch import nn
+
+from energy_at import DER, FGSM, PGD, RSFGSM, TRADES, Digits, EnergyLogger, EnergyPlot, OverfittingMonitor, StandardAT
+from energy_at.models import SmallNet
+from energy_at.modules import Cyclic
+from energy_at.modules.finite import NonFiniteLossError
+
+
+def small_net():
+    torch.manual_seed(0)
+    return SmallNet(width=4)
+
+
+def trainer(folder, epochs, **options):
+    callbacks = [
+        EnergyLogger(every_n_steps=2),
+        OverfittingMonitor(),
+        EnergyPlot(),
+        L.pytorch.callbacks.ModelCheckpoint(folder, filename="{epoch}", save_last=True, save_top_k=-1),
+    ]
+    defaults = {"limit_train_batches": 4, "limit_val_batches": 1, "enable_progress_bar": False, "accelerator": "cpu"}
+    return L.Trainer(
+        max_epochs=epochs,
+        logger=L.pytorch.loggers.CSVLogger(folder),
+        callbacks=callbacks,
+        enable_model_summary=False,
+        **defaults | options,
+    )
+
+
+def der(**options):
+    return DER(small_net(), attack=RSFGSM(eps=0.2), schedule=Cyclic(), **options)
+
+
+def fit(module, folder, epochs=1, ckpt_path=None, **options):
+    runner = trainer(folder, epochs, **options)
+    runner.fit(module, Digits(augment=True), ckpt_path=ckpt_path, weights_only=True)
+    return runner
+
+
+def same_weights(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_resuming_repeats_the_uninterrupted_run_bit_for_bit(tmp_path):
+    straight, resumed = der(), der()
+    whole = fit(straight, tmp_path / "whole", epochs=4)
+    first = torch.load(tmp_path / "whole" / "epoch=1.ckpt", weights_only=True)
+    second = fit(resumed, tmp_path / "second", epochs=4, ckpt_path=tmp_path / "whole" / "epoch=1.ckpt")
+    assert first["epoch"] == 1
+    assert same_weights(straight, resumed)
+    assert whole.callback_metrics.keys() == second.callback_metrics.keys()
+    for key, value in whole.callback_metrics.items():
+        assert torch.equal(value, second.callback_metrics[key]), key
+    for mine, theirs in zip(whole.callbacks[1:3], second.callbacks[1:3], strict=True):
+        assert mine.state_dict() == theirs.state_dict()
+
+
+def test_a_run_resumed_within_an_epoch_repeats_it_too(tmp_path):
+    straight = der()
+    save = L.pytorch.callbacks.ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1)
+    runner = trainer(tmp_path / "whole", 2)
+    runner.callbacks.append(save)
+    runner.fit(straight, Digits(augment=True))
+    resumed = der()
+    fit(resumed, tmp_path / "second", epochs=2, ckpt_path=tmp_path / "step=2.ckpt")
+    assert same_weights(straight, resumed)
+
+
+def test_der_without_weight_is_standard_at_bit_for_bit(tmp_path):
+    plain = StandardAT(small_net(), attack=RSFGSM(eps=0.2), schedule=Cyclic())
+    unweighted = der(weight=0.0)
+    fit(plain, tmp_path / "at")
+    fit(unweighted, tmp_path / "der")
+    assert same_weights(plain, unweighted)
+
+
+def test_der_without_weight_never_passes_the_reference(monkeypatch):
+    module = der(weight=0.0)
+    monkeypatch.setattr(module, "_both", lambda *_: pytest.fail("the reference images were passed"))
+    outputs = module.objective(torch.rand(4, 1, 8, 8), torch.arange(4))
+    assert outputs["loss"].isfinite()
+
+
+def test_energy_logging_leaves_the_training_as_it_is(tmp_path):
+    logged, silent = (StandardAT(small_net(), attack=FGSM(eps=0.2)) for _ in range(2))
+    fit(logged, tmp_path / "logged")
+    runner = trainer(tmp_path / "silent", 1)
+    runner.callbacks = [callback for callback in runner.callbacks if not isinstance(callback, EnergyLogger)]
+    runner.fit(silent, Digits(augment=True))
+    assert "train/dE_marginal" not in runner.callback_metrics
+    assert same_weights(logged, silent)
+
+
+@pytest.mark.parametrize("make", [der, lambda: TRADES(small_net(), beta=3.0, attack=PGD(eps="8/255", loss="kl"))])
+def test_a_checkpoint_holds_plain_values_and_rebuilds_the_module(tmp_path, make):
+    module = make()
+    fit(module, tmp_path)
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["hyper_parameters"]["attack"]["init_args"]["eps"] in (0.2, "8/255")
+    for owner in (type(module), L.LightningModule):
+        loaded = owner.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+        assert type(loaded) is type(module)
+        assert same_weights(loaded, module)
+        assert float(loaded.attack.eps) == pytest.approx(float(module.attack.eps))
+        assert loaded.attack.loss == module.attack.loss
+
+
+class OwnNet(nn.Module):
+    """A user's net, which does not keep its arguments."""
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_a_net_that_cannot_be_described_is_given_when_loading(tmp_path):
+    module = StandardAT(OwnNet(7), attack=FGSM(eps=0.1))
+    fit(module, tmp_path)
+    assert "net" not in torch.load(tmp_path / "last.ckpt", weights_only=True)["hyper_parameters"]
+    loaded = StandardAT.load_from_checkpoint(tmp_path / "last.ckpt", net=OwnNet(7), weights_only=True)
+    assert same_weights(loaded, module)
+
+
+def run_script(processes, batch_size, target):
+    script = Path(__file__).with_name("ddp_script.py")
+    command = [sys.executable, str(script), str(processes), str(batch_size), str(target)]
+    subprocess.run(command, check=True, timeout=200, capture_output=True, cwd=target.parent)
+    return torch.load(target, weights_only=True)
+
+
+def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path):
+    one = run_script(1, 32, tmp_path / "one.pt")
+    two = run_script(2, 16, tmp_path / "two.pt")
+    for name, weight in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], weight, rtol=1e-10, atol=1e-12)
+    for key in ("val/clean_acc", "val/robust_acc", "train/dE_marginal", "val/E_joint", "val/dE_marginal_std"):
+        assert two["metrics"][key] == pytest.approx(one["metrics"][key], rel=1e-4, abs=1e-6), key
+
+
+class BreaksAt(StandardAT):
+    """Its loss is NaN from a given step on."""
+
+    step_of_nan = 6
+
+    def objective(self, x, y):
+        outputs = super().objective(x, y)
+        if self.global_step >= self.step_of_nan:
+            outputs["loss"] = outputs["loss"] * torch.nan
+        return outputs
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    module = BreaksAt(small_net(), attack=FGSM(eps=0.2))
+    with pytest.raises(NonFiniteLossError, match=r"step 6 \(epoch 1\).*last\.ckpt"):
+        fit(module, tmp_path, epochs=3)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == 4
+    assert all(value.isfinite().all() for value in kept["state_dict"].values())
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+    assert list(tmp_path.rglob("energies.png"))
+
+
+def test_eps_rises_over_the_warm_up():
+    module = StandardAT(small_net(), attack=PGD(eps=0.2, alpha=0.1, steps=2), eps_warmup=2.0)
+    seen = []
+    module.objective_before = module.objective
+
+    def watching(x, y):
+        seen.append((float(module.scheduled_attack().eps), float(module.scheduled_attack().alpha)))
+        return module.objective_before(x, y)
+
+    module.objective = watching
+    runner = L.Trainer(
+        max_epochs=3,
+        limit_train_batches=2,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        accelerator="cpu",
+    )
+    runner.fit(module, Digits())
+    expected = [0.0, 0.05, 0.1, 0.15, 0.2, 0.2]
+    assert [eps for eps, _ in seen] == pytest.approx(expected)
+    assert [alpha for _, alpha in seen] == pytest.approx([eps / 2 for eps in expected])
+
+
+def test_half_precision_training_gives_weight_gradients_after_an_attack_on_natural_logits():
+    module = TRADES(small_net(), attack=PGD(eps=0.2, steps=1, loss="kl", start="gaussian"))
+    x, y = torch.rand(8, 1, 8, 8), torch.arange(8)
+    with torch.autocast("cpu", torch.bfloat16):
+        module.objective(x, y)["loss"].backward()
+    assert all(parameter.grad is not None for parameter in module.net.parameters())
+    assert module.net.conv1.weight.grad.abs().sum() > 0

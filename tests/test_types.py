@@ -1,0 +1,99 @@
+import copy
+import math
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
+
+from energy_at.types import InputError, Ratio, require, require_one_of
+
+PROPERTY = settings(deadline=None, max_examples=50, derandomize=True, database=None)
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "text"),
+    [
+        ("8/255", 8 / 255, "8/255"),
+        (" 8 / 255 ", 8 / 255, "8/255"),
+        ("\t8/255\n", 8 / 255, "8/255"),
+        ("0.5/255", 0.5 / 255, "0.5/255"),
+        ("-1/4", -0.25, "-1/4"),
+        (0.03, 0.03, "0.03"),
+        ("0.03", 0.03, "0.03"),
+        ("1e-3", 0.001, "1e-3"),
+        (2, 2.0, "2.0"),
+    ],
+)
+def test_a_ratio_is_a_float_that_prints_as_it_was_written(value, number, text):
+    ratio = Ratio(value)
+    assert isinstance(ratio, float)
+    assert ratio == number
+    assert str(ratio) == f"{ratio}" == text
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "eps", "8/", "/255", "8/0", "8/255/2", "8//255", "0,03", "1 2", "8/nan", "1/inf", "1e999/1"]
+)
+def test_text_that_is_no_number_is_refused_with_the_remedy(bad):
+    with pytest.raises(InputError, match=r"is not a number; write 0.03 or 8/255") as error:
+        Ratio(bad)
+    assert repr(bad) in str(error.value)
+
+
+def test_an_integer_too_large_for_a_float_is_refused():
+    with pytest.raises(InputError, match="is not a number"):
+        Ratio(10**400)
+
+
+@pytest.mark.parametrize("value", ["8/255", "0.03", 0.1, " 1 / 3 "])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r)), Ratio])
+def test_copies_keep_number_and_text(value, copied):
+    ratio = Ratio(value)
+    twin = copied(ratio)
+    assert type(twin) is Ratio
+    assert (float(twin), twin.text) == (float(ratio), ratio.text)
+
+
+@PROPERTY
+@given(st.integers(-(10**6), 10**6), st.integers(1, 10**6))
+def test_a_written_ratio_is_the_correctly_rounded_quotient(numerator, denominator):
+    assert Ratio(f"{numerator}/{denominator}") == numerator / denominator
+
+
+@PROPERTY
+@given(st.floats(allow_nan=False))
+def test_the_text_of_a_number_reads_back_as_the_same_number(number):
+    assert Ratio(str(Ratio(number))) == number
+
+
+def test_arithmetic_gives_plain_floats():
+    assert type(2 * Ratio("1/4")) is float
+    assert f"{Ratio('8/255'):.3f}" == "0.031"
+    assert math.isclose(Ratio("8/255") * 255, 8)
+
+
+def test_a_configuration_reads_and_writes_ratios():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--eps", type=Ratio)
+    config = parser.parse_args(["--eps=8/255"])
+    assert config.eps == 8 / 255
+    assert "8/255" in parser.dump(config)
+    assert parser.parse_string(parser.dump(config)).eps.text == "8/255"
+    assert parser.dump(parser.parse_args(["--eps=0.25"])).strip() == "eps: 0.25"
+
+
+def test_an_unknown_option_is_named_beside_those_there_are():
+    with pytest.raises(InputError, match="norm 'L1' is unknown; use Linf or L2"):
+        require_one_of("norm", "L1", ("Linf", "L2"))
+    with pytest.raises(InputError, match="letter 'd' is unknown; use a, b or c"):
+        require_one_of("letter", "d", iter("abc"))
+    require_one_of("norm", "L2", ("Linf", "L2"))
+
+
+def test_a_requirement_raises_only_where_it_fails():
+    require(True, "never said")
+    with pytest.raises(ValueError, match=r"^said$") as error:
+        require(False, "said")
+    assert type(error.value) is InputError
