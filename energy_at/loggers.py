@@ -25,7 +25,8 @@ class CSVLogger(LightningCSVLogger):
     """
 
     def __init__(self, save_dir: str = "runs", name: str = "run", version: int | str | None = None) -> None:
-        super().__init__(save_dir, name=name, version=version)
+        # absolute, so that a checkpoint's path means the same wherever the run is resumed
+        super().__init__(os.path.abspath(save_dir), name=name, version=version)
 
     @rank_zero_only
     def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:

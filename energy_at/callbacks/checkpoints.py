@@ -1,5 +1,7 @@
 """The two checkpoints of every run: the most robust epoch, and the last one."""
 
+from typing import Any
+
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
@@ -14,6 +16,10 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str = "val/robust_acc", mode: str = "max", filename: str = "best") -> None:
         super().__init__(monitor=monitor, mode=mode, filename=filename, enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Of the run that is resumed: its best is still to be beaten, though this run writes into another folder."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -40,7 +40,8 @@ class RunningStatistics:
         values = torch.cat(self._kept, dim=1)
         low = strategy.reduce(values.amin(dim=1), reduce_op="min")
         high = strategy.reduce(values.amax(dim=1), reduce_op="max")
-        edges = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, BINS + 1, device=values.device)
+        # lerp, because it ends exactly at the highest value
+        edges = torch.lerp(low[:, None], high[:, None], torch.linspace(0, 1, BINS + 1, device=values.device))
         bins = torch.searchsorted(edges, values, right=True).sub_(1).clamp_(0, BINS - 1)
         counts = torch.zeros(len(values), BINS, device=values.device).scatter_add_(1, bins, torch.ones_like(values))
         return strategy.reduce(counts, reduce_op="sum"), edges

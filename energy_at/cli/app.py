@@ -2,20 +2,20 @@
 
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
 from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.config_files import find_config
-from energy_at.cli.first_look import COMMANDS
-from energy_at.cli.messages import one_line
+from energy_at.cli.first_look import COMMANDS, values_of
+from energy_at.cli.messages import one_line, root_reason
 from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
@@ -25,23 +25,28 @@ from energy_at.types import InputError
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
     try:
-        EnergyCLI(
-            AdversarialTraining,
-            L.LightningDataModule,
-            args=list(args),
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            parser_class=Parser,
-            trainer_defaults={"logger": _logger(args)},
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
-        )
+        EnergyCLI(**parser_options(args), args=list(args))
     except InputError as error:
         return _failed(error, 2)
     except NonFiniteLossError as error:
         return _failed(error, 1)
     return 0
+
+
+def parser_options(args: Sequence[str]) -> dict[str, Any]:
+    """How the LightningCLI is built for these arguments."""
+    return {
+        "model_class": AdversarialTraining,
+        "datamodule_class": L.LightningDataModule,
+        "subclass_mode_model": True,
+        "subclass_mode_data": True,
+        "seed_everything_default": 0,
+        "auto_configure_optimizers": False,
+        "parser_class": Parser,
+        "trainer_defaults": {"logger": _logger(args)},
+        "save_config_callback": SaveConfig,
+        "save_config_kwargs": {"overwrite": True},
+    }
 
 
 class ConfigFile(ActionConfigFile):
@@ -90,6 +95,17 @@ class EnergyCLI(LightningCLI):
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
+    def instantiate_classes(self) -> None:
+        """Build data, module and trainer.
+
+        Raises:
+            InputError: the reason why one of them could not be built.
+        """
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise InputError(root_reason(error)) from error
+
     def _parse_ckpt_path(self) -> None:
         """Keep config and flags as given: Lightning would let the checkpoint's hyper-parameters override them."""
 
@@ -122,8 +138,7 @@ class SaveConfig(SaveConfigCallback):
 
 
 def _logger(args: Sequence[str]) -> dict[str, Any]:
-    names = [value for flag, value in pairwise(args) if flag in ("-c", "--config")]
-    name = Path(names[0]).stem if names else "run"
+    name = next((Path(config).stem for config in values_of(args, "-c", "--config")), "run")
     return {"class_path": "energy_at.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": name}}
 
 

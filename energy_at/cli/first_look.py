@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
+from pathlib import Path
 
 import yaml
 
@@ -64,22 +66,29 @@ def first_look(args: Sequence[str]) -> str | None:
     if args[0] == "--version":
         return f"energy-at {__version__}"
     _check_known(args[0], COMMANDS, "command")
-    for name in _config_names(args):
+    for name in values_of(args, "-c", "--config"):
         _check_config(name)
+    for path in values_of(args, "--ckpt_path"):
+        _check_checkpoint(path)
     for arg in args[1:]:
         if arg.startswith("--"):
             _check_flag(arg[2:].split("=")[0].split(".")[0].rstrip("+"))
     return None
 
 
-def _config_names(args: Sequence[str]) -> Iterator[str]:
-    for arg, following in zip(args, [*args[1:], None], strict=True):
-        if arg in ("-c", "--config"):
-            if following is None:
-                raise FirstLookError(f"{arg} needs the name of a config behind it")
-            yield following
-        elif arg.startswith("--config="):
-            yield arg.removeprefix("--config=")
+def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:
+    """What follows these flags, as ``--flag value`` or ``--flag=value``.
+
+    Raises:
+        FirstLookError: if nothing follows.
+    """
+    for arg, following in zip_longest(args, args[1:]):
+        flag, equals, value = arg.partition("=")
+        if flag not in flags:
+            continue
+        if not equals and following is None:
+            raise FirstLookError(f"{flag} needs a value behind it")
+        yield value if equals else following
 
 
 def _check_config(name: str) -> None:
@@ -94,6 +103,19 @@ def _check_config(name: str) -> None:
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
     for section in content:
         _check_known(str(section).rstrip("+"), SECTIONS, f"section in {name}")
+
+
+def _check_checkpoint(path: str) -> None:
+    if path in ("best", "last", "hpc") or "://" in path:
+        return
+    file = Path(path)
+    if not file.is_file():
+        raise FirstLookError(
+            f"there is no checkpoint {path}; give a file such as runs/NAME/version_0/checkpoints/best.ckpt"
+        )
+    with file.open("rb") as content:
+        if content.read(4) != b"PK\x03\x04":
+            raise FirstLookError(f"{path} is no checkpoint; give a .ckpt file that a run has written")
 
 
 def _check_flag(section: str) -> None:

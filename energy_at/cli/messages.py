@@ -1,6 +1,59 @@
-"""Error messages of the parser, reduced to the line that helps."""
+"""Error messages of parser and libraries, reduced to the line that helps."""
+
+import re
+from difflib import get_close_matches
+
+import energy_at
+from energy_at.types import InputError
+
+SHOW = "--print_config shows every option"
+
+
+def root_reason(error: BaseException) -> str:
+    """The sentence of the InputError that an exception goes back to, else the reason of the exception itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return one_line(str(error))
 
 
 def one_line(message: str) -> str:
     """The reason at the heart of a nested parser message, with the option that it concerns."""
-    return " ".join(message.split())
+    message = " ".join(message.split())
+    key = _found(r'Parser key "([^"]+)"', message)
+    for pattern, words in (
+        (r"Option '([^']+)' is not accepted", "there is no option {0}; " + SHOW),
+        (r"unrecognized arguments: (\S+)", "there is no option {0}; " + SHOW),
+        (r"(?:does not accept (?:option|nested key)|Key) '([^']+)'", "there is no option {0}; " + SHOW),
+    ):
+        if match := _found(pattern, message):
+            return words.format(match)
+    if name := _found(r"Expected a dot import path string: (\S+)", message):
+        return f"{key}: there is no class {name}; {_closest(name)}"
+    if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
+        return f"{key}: {reason}"
+    if reason := _found(r"Not of type \w+: (.+?) - Expected", message):
+        return f"{key}: {reason}"
+    expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
+    value = _found(r"(?:Given|Got) value: (\S+)", message)
+    if key and value and expected:
+        return f"{key} is {value}, expected {' or '.join(kind for kind in expected if kind != 'NoneType')}"
+    return message
+
+
+def _closest(name: str) -> str:
+    close = get_close_matches(name, energy_at.__all__, n=1)
+    return f"did you mean {close[0]}?" if close else "write a class of energy_at, or a dotted path to your own"
+
+
+def _plain(kind: str) -> str:
+    if inner := _found(r"Literal\[(.+)\]", kind):
+        return "one of " + inner.replace("'", "")
+    return (_found(r"'([^']+)'", kind) or kind).rsplit(".")[-1]
+
+
+def _found(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match.group(1) if match else None

@@ -2,8 +2,8 @@
 
 Catastrophic overfitting (CO): the net learns to answer the training attack alone. Accuracy under a multi-step attack
 collapses while accuracy under a single step stays or rises (arXiv 2001.03994). dE(x) often surges with it
-(arXiv 2505.22486), but the rule looks at accuracies alone: a regulariser can hold dE at the training attack's own points
-near 0 while the net breaks beside them, and small nets collapse without any surge (docs/results.md).
+(arXiv 2505.22486), but the rule looks at accuracies alone: a regulariser can hold dE at the training attack's own
+points near 0 while the net breaks beside them, and small nets collapse without any surge (docs/results.md).
 
 Robust overfitting (RO): past a learning-rate drop the accuracy under attack on held-out images falls while training
 goes on to improve (arXiv 2002.11569), and dE(x) on training images falls (arXiv 2505.22486).

@@ -15,7 +15,7 @@ from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.schedules import Schedule
 from energy_at.seeding import seeded_generator
-from energy_at.types import Images, Labels, Logits, require, require_one_of
+from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
 
 Batch: TypeAlias = tuple[Images, Labels]
 Outputs: TypeAlias = dict[str, Tensor]
@@ -153,8 +153,15 @@ class AdversarialTraining(L.LightningModule):
         return self._judge(x, y, self.test_attack, "test", batch_idx)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """The optimizer, and the schedule stepped after every update."""
-        optimizer = self.optimizer(self.parameters())
+        """The optimizer, and the schedule stepped after every update.
+
+        Raises:
+            InputError: if the optimizer refuses its arguments.
+        """
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the optimizer refuses its arguments: {error}; change model.optimizer") from error
         if self.schedule is None:
             return {"optimizer": optimizer}
         scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))

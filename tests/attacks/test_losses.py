@@ -53,7 +53,6 @@ def test_float32_logits_of_ten_thousand_give_finite_losses_and_gradients(name):
     loss.sum().backward()
     assert loss.isfinite().all()
     assert logits_adv.grad.isfinite().all()
-    assert name == "kl" or name == "cross_entropy" or logits_adv.grad.any()
 
 
 def test_the_margin_is_positive_exactly_on_misclassified_images():

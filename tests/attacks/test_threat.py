@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from energy_at.attacks.threat import THREATS, L2, Linf
+from energy_at.attacks.threat import L2, THREATS, Linf
 from tests.attacks import NORMS, assert_valid, distances, images
 
 SHAPES = [(1, 1, 1, 1), (1, 3, 5, 2), (4, 1, 1, 7), (3, 2, 4, 4)]

@@ -1,0 +1,71 @@
+"""The monitor on trainings that really overfit, and on one that does not."""
+
+import warnings
+
+import lightning as L
+import pytest
+import torch
+
+from energy_at import FGSM, PGD, Digits, EnergyLogger, InputError, OverfittingMonitor, StandardAT
+from energy_at.models import SmallNet
+from energy_at.modules import Cyclic
+
+
+def adam(params):
+    return torch.optim.Adam(params, lr=0.003)
+
+
+def trained(attack, epochs, monitor, **options):
+    torch.manual_seed(0)
+    module = StandardAT(SmallNet(width=16), attack=attack, optimizer=adam, schedule=Cyclic(peak=0.3))
+    trainer = L.Trainer(
+        max_epochs=epochs,
+        callbacks=[EnergyLogger(histograms=False), monitor],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        **options,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(module, Digits())
+    said = [str(w.message) for w in caught if "overfitting" in str(w.message)]
+    return trainer, said
+
+
+def test_catastrophic_overfitting_is_announced_once_logged_and_can_stop_the_training():
+    monitor = OverfittingMonitor(stop=True)
+    trainer, said = trained(FGSM(eps=0.35), 60, monitor)
+    assert len(said) == 1
+    assert "Catastrophic overfitting since epoch" in said[0]
+    assert trainer.current_epoch < 60
+    assert monitor.catastrophic_epoch == trainer.current_epoch - 2
+    assert float(trainer.callback_metrics["overfitting/catastrophic_epoch"]) == monitor.catastrophic_epoch
+    newest = monitor.history[-1]
+    assert newest.robust_acc < 0.2 * newest.single_step_acc
+
+
+def test_multi_step_training_raises_no_alarm():
+    monitor = OverfittingMonitor(stop=True)
+    trainer, said = trained(PGD(eps=0.2, steps=4), 12, monitor)
+    assert said == []
+    assert trainer.current_epoch == 12
+    assert monitor.history[-1].robust_acc > 0.4
+
+
+def test_its_state_is_plain_and_returns():
+    monitor = OverfittingMonitor()
+    trained(FGSM(eps=0.2), 2, monitor, limit_train_batches=2)
+    restored = OverfittingMonitor()
+    restored.load_state_dict(monitor.state_dict())
+    assert restored.history == monitor.history
+    assert len(monitor.state_dict()["history"]) == 2
+
+
+@pytest.mark.parametrize("options", [{"ratio": 0}, {"gap": 1.5}, {"tolerance": -1}, {"patience": 0}])
+def test_impossible_values_are_named(options):
+    ((name, value),) = options.items()
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        OverfittingMonitor(**options)

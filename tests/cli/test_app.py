@@ -1,0 +1,117 @@
+"""The command line as a user runs it, on the digits, and what it says to mistakes."""
+
+import csv
+import json
+
+import pytest
+import torch
+import yaml
+
+from energy_at.cli import main
+
+SMALL = [
+    "--config=digits_rsfgsm_der.yaml",
+    "--trainer.max_epochs=2",
+    "--trainer.limit_train_batches=3",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.accelerator=cpu",
+    "--model.net.width=4",
+]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["fit", *SMALL]) == 0
+    return folder / "runs" / "digits_rsfgsm_der" / "version_0"
+
+
+def code_of(args):
+    """Of a command that may leave through ``sys.exit``, as the parser does."""
+    try:
+        return main(args)
+    except SystemExit as leaving:
+        return leaving.code
+
+
+def test_a_run_leaves_curves_config_checkpoints_picture_and_results(run_folder):
+    left = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
+    expected = {"metrics.csv", "config.yaml", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "energies.png"}
+    assert left == expected | {"histograms.csv", "results.json"}
+    header = next(csv.reader((run_folder / "metrics.csv").open()))
+    for stage in ("train", "val", "test"):
+        assert {f"{stage}/{e}" for e in ("E_marginal", "E_marginal_adv", "dE_marginal", "dE_joint")} <= set(header)
+    results = json.loads((run_folder / "results.json").read_text())
+    assert [row["checkpoint"] for row in results["results"]] == ["best", "last"]
+    assert results["attack"]["init_args"]["steps"] == 20
+    assert results["results"][1]["epoch"] == 1
+
+
+def test_the_saved_config_repeats_the_run(run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config", str(run_folder / "config.yaml")]) == 0
+    again = tmp_path / "runs" / "digits_rsfgsm_der" / "version_0"
+    one, other = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (run_folder, again))
+    assert all(torch.equal(one["state_dict"][name], other["state_dict"][name]) for name in one["state_dict"])
+
+
+def test_a_checkpoint_is_judged_with_the_attack_that_flags_ask_for(run_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = str(run_folder / "checkpoints" / "last.ckpt")
+    attack = ["--model.test_attack=PGD", "--model.test_attack.eps=0.1", "--model.test_attack.steps=3"]
+    assert main(["test", *SMALL, "--ckpt_path", checkpoint, *attack]) == 0
+    assert "PGD-3, Linf eps 0.1" in capsys.readouterr().out
+    (judged,) = json.loads(next(tmp_path.rglob("results.json")).read_text())["results"]
+    trained = json.loads((run_folder / "results.json").read_text())["results"][1]
+    assert judged["clean_acc"] == trained["clean_acc"]
+    assert judged["checkpoint"] == "last"
+    assert main(["validate", *SMALL, "--ckpt_path", checkpoint]) == 0
+
+
+def test_a_run_resumes_from_its_last_checkpoint(run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = str(run_folder / "checkpoints" / "last.ckpt")
+    assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint]) == 0
+    assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 2
+
+
+def test_print_config_shows_everything(capsys):
+    assert code_of(["fit", *SMALL, "--print_config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["net"]["init_args"]["width"] == 4
+    assert shown["model"]["init_args"]["penalty"] == "squared"
+    assert shown["model"]["init_args"]["attack"]["init_args"]["eps"] == 0.3
+    assert {"energies", "overfitting", "plot", "best", "last"} <= shown.keys()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model.wieght=1"], "there is no option wieght; --print_config shows"),
+        (["--trainer.foo=1"], "there is no option --trainer.foo=1; --print_config shows"),
+        (["--model.attack.eps=-0.1"], "eps is -0.1, but a radius is"),
+        (["--model.attack.eps=8/x"], "eps: '8/x' is not a number; write 0.03 or 8/255"),
+        (["--model.attack=PGD", "--model.attack.steps=0"], "steps is 0, but an attack takes at least one step"),
+        (["--model.attack=PDG"], "attack: there is no class PDG; did you mean PGD?"),
+        (["--model=DERR"], "model: there is no class DERR; did you mean DER?"),
+        (["--model.net=energy_at.models.ResNett"], "net: module 'energy_at.models' has no attribute 'ResNett'"),
+        (["--model.weight=-1"], "weight is -1.0, but the penalty's weight is at least 0"),
+        (["--model.terms=none"], "terms is none, expected one of marginal, joint, both"),
+        (["--data=CIFAR12"], "data: there is no class CIFAR12; did you mean CIFAR10"),
+        (["--data.batch_size=0"], "batch_size is 0, expected at least 1"),
+        (["--data.batch_size=5000"], "1293 training images do not fill one batch of 5000; lower batch_size"),
+        (["--trainer.max_epochs=many"], "trainer.max_epochs is many, expected int"),
+        (["--model.optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
+        (["--data=ImageFolder", "--data.root=absent"], "there is no folder absent/train; expected"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert code_of(["fit", *SMALL, *flags]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("energy-at: ")]
+    assert len(error) == 1
+    assert error[0].startswith(f"energy-at: {words}")
+    assert len(error[0]) < 300

@@ -1,0 +1,84 @@
+"""Mistakes that are answered before torch is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from energy_at.cli import main
+from energy_at.cli.first_look import COMMANDS, SECTIONS, FirstLookError, first_look
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("trainer: {max_epochs: 1}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["fitt"], "'fitt' is no command; did you mean fit?"),
+        (["dance"], "'dance' is no command; use one of fit, validate, test"),
+        (["fit", "--config", "cifar10_pgd_de.yaml"], "there is no config cifar10_pgd_de.yaml; give cifar10_pgd_"),
+        (["fit", "-c"], "-c needs a value behind it"),
+        (["fit", "--ckpt_path", "absent.ckpt"], "there is no checkpoint absent.ckpt; give a file"),
+        (["test", f"--ckpt_path={__file__}"], f"{__file__} is no checkpoint; give"),
+        (["fit", "--modle.eps", "3"], "'modle' is no flag; did you mean model?"),
+    ],
+)
+def test_a_wrong_word_is_named_with_the_right_one(args, words, capsys):
+    assert main(args) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"energy-at: {words}")
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("modell: {}\n", "'modell' is no section in .*did you mean model"),
+        ("trainer: [1, 2\n", "is no valid YAML"),
+        ("just words\n", "holds no settings; write sections"),
+    ],
+)
+def test_a_config_that_cannot_be_meant_is_refused(tmp_path, content, words):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(FirstLookError, match=words):
+        first_look(["fit", "-c", str(path)])
+
+
+def test_what_can_be_meant_passes(config):
+    flags = [f"--{section}.key=1" for section in SECTIONS]
+    assert first_look(["fit", f"--config={config}", "-c", "digits_rsfgsm_der.yaml", *flags, "--print_config"]) is None
+
+
+def test_the_sections_are_those_of_the_parser(tmp_path):
+    from energy_at.cli.app import EnergyCLI, parser_options
+
+    class OnlyParsing(EnergyCLI):
+        def instantiate_classes(self):
+            """The parser is all that is asked for."""
+
+        def _run_subcommand(self, subcommand):
+            """See above."""
+
+    cli = OnlyParsing(**parser_options([]), args=["fit", "--config", "digits_rsfgsm_der.yaml"])
+    assert set(cli.config["fit"].as_dict()) - {"config"} == set(SECTIONS)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fitt"], ["fit", "-c", "absent.yaml"], []])
+def test_no_heavy_library_is_imported_for_it(args):
+    heavy = "{'torch', 'lightning'} & {*sys.modules}"
+    script = f"import sys; from energy_at.cli import main; main({args!r}); print({heavy})"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.rstrip().endswith("set()")
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in COMMANDS)

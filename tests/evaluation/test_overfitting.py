@@ -1,0 +1,58 @@
+"""The rules on made-up histories, and on the shape of published ones."""
+
+import pytest
+
+from energy_at.evaluation.overfitting import Epoch, catastrophic, robust
+
+
+def history(robust_acc, single_step_acc=None, train_delta=None):
+    single_step_acc = single_step_acc or [value + 0.05 for value in robust_acc]
+    train_delta = train_delta or [0.5] * len(robust_acc)
+    return [Epoch(r, s, 0.3, d) for r, s, d in zip(robust_acc, single_step_acc, train_delta, strict=True)]
+
+
+def first(rule, epochs):
+    return next((i for i in range(len(epochs)) if rule(epochs[: i + 1])), None)
+
+
+def test_a_collapse_of_the_multi_step_accuracy_is_seen_in_its_second_epoch():
+    epochs = history([0.30, 0.35, 0.38, 0.02, 0.00], [0.33, 0.40, 0.45, 0.70, 0.85])
+    assert first(catastrophic, epochs) == 4
+
+
+def test_a_net_that_was_never_robust_counts_too():
+    assert first(catastrophic, history([0.0, 0.01, 0.0, 0.0], [0.05, 0.15, 0.35, 0.5])) == 3
+
+
+@pytest.mark.parametrize(
+    ("robust_acc", "single"),
+    [
+        ([0.20, 0.28, 0.33, 0.40, 0.45], [0.26, 0.34, 0.40, 0.50, 0.56]),  # healthy
+        ([0.45, 0.02, 0.44, 0.46], [0.55, 0.60, 0.55, 0.56]),  # one bad epoch
+        ([0.00, 0.01, 0.02, 0.02], [0.10, 0.12, 0.15, 0.18]),  # a young net, weak against everything
+        ([0.53, 0.50, 0.47, 0.45], [0.60, 0.58, 0.56, 0.55]),  # robust overfitting is another thing
+    ],
+)
+def test_no_alarm_without_a_lasting_collapse(robust_acc, single):
+    assert first(catastrophic, history(robust_acc, single)) is None
+
+
+RISING = [0.30, 0.36, 0.41, 0.45, 0.48, 0.50, 0.53, 0.535]
+FALLING = [0.52, 0.51, 0.50, 0.49, 0.48, 0.47, 0.46, 0.456]
+
+
+def test_robust_overfitting_is_falling_robust_accuracy_with_falling_delta_energy():
+    delta = [0.2, 0.3, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.2, 0.15, 0.1]
+    seen = first(robust, history(RISING + FALLING, train_delta=delta))
+    assert len(RISING) <= seen < len(RISING + FALLING)
+
+
+def test_falling_accuracy_alone_is_no_robust_overfitting():
+    delta = [0.2 + 0.02 * i for i in range(16)]
+    assert first(robust, history(RISING + FALLING, train_delta=delta)) is None
+
+
+def test_a_plateau_with_noise_is_no_robust_overfitting():
+    noisy = [*RISING, 0.53, 0.535, 0.525, 0.53, 0.538, 0.53, 0.527, 0.533]
+    delta = [0.5 - 0.01 * i for i in range(16)]
+    assert first(robust, history(noisy, train_delta=delta)) is None
