@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger as LightningCSVLogger
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
@@ -74,7 +75,7 @@ class WandbLogger(LightningWandbLogger):
         )
 
     @property
-    @rank_zero_only
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run; an offline one if none can be had online."""
         import wandb

@@ -13,5 +13,6 @@ def seeded_generator(device: torch.device | str, *entropy: int) -> torch.Generat
         device: where the random numbers are drawn.
         entropy: integers of at least 0.
     """
-    seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64).item()
+    # the length leads, because numpy pads with zeros: (1, 2) and (1, 2, 0) are to differ
+    seed = np.random.SeedSequence((len(entropy), *entropy)).generate_state(1, np.uint64).item()
     return torch.Generator(device).manual_seed(seed)

@@ -256,7 +256,7 @@ class Threshold(nn.Module):
         return torch.cat([pixel, 1 - pixel], dim=1)
 
 
-@pytest.mark.parametrize("size", [1.0, 1e4])
+@pytest.mark.parametrize("size", [1.0, 1e8])
 def test_a_misclassified_restart_wins_over_a_higher_loss_and_the_loss_decides_between_equals(size):
     x, y = torch.full((64, 1, 1, 1), 0.5), torch.zeros(64, dtype=torch.long)
 
@@ -348,7 +348,17 @@ def test_the_step_length_defaults_to_two_and_a_half_radii_over_all_steps():
     assert PGD(0.0).alpha == 0
 
 
-def test_a_half_precision_net_with_saturated_loss_is_attacked_on_float32_logits():
+def test_in_half_precision_the_gradient_of_an_image_does_not_vanish_in_a_large_batch():
+    net = linear(torch.tensor([[4.0, -4.0], [-4.0, 4.0]], dtype=torch.float16))
+    x = torch.tensor([1.0, 0.0], dtype=torch.float16).view(1, 1, 1, 2)
+    y = torch.tensor([0])
+    alone = FGSM(0.25)(net, x, y)
+    assert alone.flatten().tolist() == [0.75, 0.25]
+    many = FGSM(0.25)(net, x.expand(20000, -1, -1, -1), y.expand(20000))
+    assert torch.equal(many, alone.expand_as(many))
+
+
+def test_a_half_precision_net_is_attacked_on_float32_logits():
     net, x, y = random_linear(4, 3, dtype=torch.bfloat16), images(4, 1, 2, 2, dtype=torch.bfloat16), labels(4, 3)
     seen = []
 

@@ -1,0 +1,118 @@
+"""The alternating timer: candidates take turns, so that other load on the machine falls on all of them alike."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from benchmarks.memory import peak_memory
+from benchmarks.watch import Lap, Watch
+
+Step = Callable[[], Any]
+TRIES = 3
+
+
+@dataclass
+class Measured:
+    """What one candidate took.
+
+    Args:
+        laps: one a round, seconds per step.
+        peak: MiB that its first steps added at most, None where the system does not tell.
+    """
+
+    laps: list[Lap] = field(default_factory=list)
+    peak: float | None = None
+
+    @property
+    def seconds(self) -> list[float]:
+        """One value a round."""
+        return [lap.seconds for lap in self.laps]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on a ratio.
+
+    Args:
+        bound: the value to reach.
+        least: whether the ratio has to be at least the bound, rather than at most.
+    """
+
+    bound: float
+    least: bool = False
+
+    def met(self, ratio: float) -> bool:
+        """Whether this ratio reaches the bound."""
+        return ratio >= self.bound if self.least else ratio <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.least else '<='} {self.bound}"
+
+
+def alternate(steps: dict[str, Step], rounds: int, device: torch.device, number: int = 1) -> dict[str, Measured]:
+    """Time every candidate in every round, after a warm-up in which its memory is measured.
+
+    Args:
+        steps: the candidates by name, each a function that does one step.
+        rounds: number of rounds.
+        device: where the steps run; it is waited for.
+        number: steps in each timing.
+    """
+    measured = {name: Measured(peak=peak_memory(step, device)) for name, step in steps.items()}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            measured[name].laps.append(quietest(step, device, number))
+    return measured
+
+
+def quietest(step: Step, device: torch.device, number: int = 1) -> Lap:
+    """A timing that no other process disturbed; after ``TRIES`` disturbed ones, the shortest."""
+    laps = []
+    while not laps or (not laps[-1].quiet and len(laps) < TRIES):
+        laps.append(timed(step, device, number))
+    return min(laps, key=lambda lap: lap.seconds)
+
+
+def timed(step: Step, device: torch.device, number: int = 1) -> Lap:
+    """One step, averaged over ``number`` of them."""
+    watch = Watch(device)
+    for _ in range(number):
+        step()
+    lap = watch.lap()
+    return Lap(lap.seconds / number, lap.others)
+
+
+def compare(name: str, over: Measured, under: Measured, goal: Goal | None = None) -> dict[str, Any]:
+    """One row: the ratio of the shortest times over / under, since other load only ever adds to a time.
+
+    Args:
+        name: what is compared with what.
+        over: numerator; ours where less is better, the reference where the row says how many times faster we are.
+        under: denominator.
+        goal: bound on the ratio.
+
+    Returns:
+        The ratio; the quartiles of the rounds' own ratios; the goal; the ratio of peak memories; both shortest times;
+        and the cores that other processes took on average.
+    """
+    ratio = min(over.seconds) / min(under.seconds)
+    return {
+        "name": name,
+        "ratio": round(ratio, 3),
+        "quartiles": quartiles([a / b for a, b in zip(over.seconds, under.seconds, strict=True)]),
+        "goal": goal and str(goal),
+        "met": goal and goal.met(ratio),
+        "memory_ratio": over.peak and under.peak and round(over.peak / under.peak, 2),
+        "seconds": [round(min(measured.seconds), 4) for measured in (over, under)],
+        "other_load": round(statistics.mean(lap.others for lap in over.laps + under.laps), 2),
+        "rounds": len(over.laps),
+    }
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """The lower and the upper one."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return [round(low, 3), round(high, 3)]

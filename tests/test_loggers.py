@@ -1,0 +1,71 @@
+"""Curves and histograms in files, and W&B whether it can be reached or not."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+
+from energy_at.loggers import CSVLogger, WandbLogger
+from energy_at.types import InputError
+
+
+def test_histograms_are_appended_with_their_range(tmp_path):
+    logger = CSVLogger(str(tmp_path), name="run")
+    for step in (3, 7):
+        logger.log_histogram("train/dE_marginal", np.array([1, 0, 2]), np.array([-1.0, 0.0, 1.0, 2.0]), step)
+    rows = list(csv.DictReader((tmp_path / "run" / "version_0" / "histograms.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "7"]
+    assert rows[0] == {
+        "step": "3",
+        "name": "train/dE_marginal",
+        "low": "-1.0",
+        "high": "2.0",
+        "bin_0": "1",
+        "bin_1": "0",
+        "bin_2": "2",
+    }
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+def test_offline_runs_lie_in_the_folder_with_curves_and_histograms(tmp_path, offline):
+    logger = WandbLogger(save_dir=str(tmp_path))
+    logger.log_metrics({"train/dE_marginal": 0.5}, step=1)
+    logger.log_histogram("train/dE_marginal", np.array([1, 2]), np.array([0.0, 0.5, 1.0]), step=1)
+    summary = dict(logger.experiment.summary)
+    logger.experiment.finish()
+    assert summary["train/dE_marginal"] == 0.5
+    assert summary["histograms/train/dE_marginal"]["values"] == [1, 2]
+    (written,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    assert written.stat().st_size > 0
+
+
+def test_an_unreachable_server_does_not_lose_the_run(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    init = wandb.init
+
+    def unreachable(*args, mode=None, **kwargs):
+        if mode != "offline":
+            raise wandb.errors.CommError("Run initialization has timed out after 30.0 sec.")
+        return init(*args, mode=mode, **kwargs)
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    logger = WandbLogger(save_dir=str(tmp_path))
+    with pytest.warns(UserWarning, match=r"cannot be reached .*timed out.*logging offline.*wandb sync"):
+        logger.log_metrics({"loss": 1.0}, step=0)
+    logger.experiment.finish()
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_a_missing_wandb_is_answered_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"pip install 'energy-at\[wandb\]'"):
+        WandbLogger()
