@@ -41,5 +41,6 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
     module = StandardAT(setting.narrow(), attack=FGSM(), channels_last=True)
     timer = EpochTimer(setting.device, 2 * setting.rounds)
     fit(module, [timer, EveryOtherEpoch()], images(128), steps, 2 + 4 * setting.rounds, bar=False)
-    without, logged = Measured(timer.epochs[2:-1:2]), Measured(timer.epochs[3::2])
+    end = len(timer.epochs) // 2 * 2
+    without, logged = Measured(timer.epochs[2:end:2]), Measured(timer.epochs[3:end:2])
     return [compare("energy logger on / off: narrow net, FGSM, batch 128", logged, without, Goal(1.03))]

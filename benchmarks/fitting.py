@@ -41,9 +41,12 @@ class EpochTimer(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the epoch before, and open this one."""
         self._close()
-        trainer.should_stop = sum(lap.quiet for lap in self.epochs) > self.rounds
         self.betweens.append(quietest(self.between, self.device))
         self._watch = Watch(self.device)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Let this epoch be the last where enough were quiet."""
+        trainer.should_stop = sum(lap.quiet for lap in self.epochs) >= self.rounds
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the last epoch."""
@@ -60,7 +63,7 @@ def fit(
     """Train in bf16 with a CSV logger, without validation, in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder, silence(Path(folder)):
         trainer = L.Trainer(
-            accelerator="auto" if torch.cuda.is_available() else "cpu",
+            accelerator="gpu" if next(module.parameters()).is_cuda else "cpu",
             devices=1,
             precision="bf16-mixed",
             logger=CSVLogger(folder),

@@ -23,7 +23,7 @@ class Setting:
     @property
     def rounds(self) -> int:
         """Alternations of the long measurements."""
-        return 2 if self.quick else 4
+        return 2 if self.quick else 3
 
     @property
     def number(self) -> int:

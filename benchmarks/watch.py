@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-
 QUIET = 0.05  # cores that other processes may take during a timing
 
 

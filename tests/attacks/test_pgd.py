@@ -48,6 +48,7 @@ def test_no_attack_leaves_the_ball_or_the_range(
     x, pixels = images(*shape, seed=seed, dtype=dtype), shape[1] * shape[2] * shape[3]
     net, y = random_linear(pixels, 4, seed, scale, dtype), labels(shape[0], 4, seed)
     given_start = x + 2 if start == "given" else None
+    restarts = 1 if start == "zero" else restarts
     attack = PGD(eps, alpha, steps, norm, loss, "uniform" if start == "given" else start, restarts, seed=seed)
     x_adv = attack(net, x, y, start=given_start)
     assert_valid(x_adv, x, eps, norm)
@@ -315,7 +316,7 @@ def test_an_image_whose_logits_are_no_numbers_stays_valid_and_harms_no_other(nor
 
     x, y = images(4, 3, 2, 2), labels(4, 3)
     x[1] = 0.5
-    attack = PGD(0.1, norm=norm, start="zero", restarts=2)
+    attack = PGD(0.1, norm=norm, start="zero")
     x_adv = attack(Breaking(), x, y)
     assert_valid(x_adv, x, 0.1, norm)
     assert torch.equal(x_adv[1], x[1])
@@ -376,6 +377,7 @@ def test_a_half_precision_net_is_attacked_on_float32_logits():
         ({"eps": -0.1}, "eps is -0.1, but .*; write for example eps: 8/255"),
         ({"steps": 0}, "steps is 0, but .*; write for example steps: 10"),
         ({"restarts": 0}, "restarts is 0, but .*; write restarts: 1"),
+        ({"restarts": 3, "start": "zero"}, "3 restarts from x itself repeat one run; use start: uniform"),
         ({"alpha": 0}, "alpha is 0.0, but .*; write for example alpha: 2/255"),
         ({"alpha": "-2/255"}, "alpha is -2/255, but .*; write for example alpha: 2/255"),
         ({"alpha": float("nan")}, "alpha is nan, but"),
