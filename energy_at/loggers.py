@@ -21,13 +21,14 @@ class CSVLogger(LightningCSVLogger):
 
     Args:
         save_dir: folder of all runs.
-        name: of the experiment; a run is ``save_dir/name/version_N``.
+        name: of the experiment; a run is ``save_dir/name/version_N``. None means "run"; the command line puts the
+            config's name there.
         version: of the run; None counts up.
     """
 
-    def __init__(self, save_dir: str = "runs", name: str = "run", version: int | str | None = None) -> None:
+    def __init__(self, save_dir: str = "runs", name: str | None = None, version: int | str | None = None) -> None:
         # absolute, so that a checkpoint's path means the same wherever the run is resumed
-        super().__init__(os.path.abspath(save_dir), name=name, version=version)
+        super().__init__(os.path.abspath(save_dir), name=name or "run", version=version)
 
     @rank_zero_only
     def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:

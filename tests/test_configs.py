@@ -60,7 +60,7 @@ class OnlyParsing(EnergyCLI):
 
 def resolved(*args):
     """What the command line understands, as plain values."""
-    cli = OnlyParsing(**parser_options(args), args=["fit", *args])
+    cli = OnlyParsing(**parser_options(), args=["fit", *args])
     return yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))["fit"]
 
 
@@ -174,7 +174,7 @@ def test_it_takes_a_step_on_data_in_its_real_format(name, roots, tmp_path, monke
 
     monkeypatch.setattr(AdversarialTraining, "on_before_optimizer_step", record)
     with unchecked():
-        cli = EnergyCLI(**parser_options(args), args=["fit", *args])
+        cli = EnergyCLI(**parser_options(), args=["fit", *args])
     assert cli.trainer.global_step == 1
     assert cli.trainer.callback_metrics["train/loss_epoch"].isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients)
@@ -208,7 +208,7 @@ def test_averaged_weights_are_what_is_judged_and_kept(tmp_path, monkeypatch):
     args = ["-c", "digits_rsfgsm_at.yaml", "-c", "parts/ema.yaml", "--trainer.max_epochs=1", "--model.net.width=2"]
     args += ["--trainer.limit_train_batches=4", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
     args += ["--model.schedule", "Cosine"]
-    EnergyCLI(**parser_options(args), args=["fit", *args])
+    EnergyCLI(**parser_options(), args=["fit", *args])
     content = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     raw, averaged = content["current_model_state"], content["state_dict"]
     assert any(not torch.equal(raw[name], averaged[name]) for name in averaged)

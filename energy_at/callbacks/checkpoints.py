@@ -15,7 +15,10 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, monitor: str = "val/robust_acc", mode: str = "max", filename: str = "best") -> None:
-        super().__init__(monitor=monitor, mode=mode, filename=filename, enable_version_counter=False)
+        # after validation only: a run without validation images has no best epoch
+        super().__init__(
+            monitor=monitor, mode=mode, filename=filename, save_on_train_epoch_end=False, enable_version_counter=False
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of the run that is resumed: its best is still to be beaten, though this run writes into another folder."""

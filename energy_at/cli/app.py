@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
-from jsonargparse import ActionConfigFile
+import yaml
+from jsonargparse import ActionConfigFile, Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -14,9 +15,10 @@ import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.config_files import find_config
-from energy_at.cli.first_look import COMMANDS, values_of
+from energy_at.cli.first_look import COMMANDS
 from energy_at.cli.messages import one_line, root_reason
 from energy_at.cli.summary import Judgement, judgement, write_summary
+from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError
@@ -25,7 +27,7 @@ from energy_at.types import InputError
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
     try:
-        EnergyCLI(**parser_options(args), args=list(args))
+        EnergyCLI(**parser_options(), args=list(args))
     except InputError as error:
         return _failed(error, 2)
     except NonFiniteLossError as error:
@@ -33,8 +35,8 @@ def run(args: Sequence[str]) -> int:
     return 0
 
 
-def parser_options(args: Sequence[str]) -> dict[str, Any]:
-    """How the LightningCLI is built for these arguments."""
+def parser_options() -> dict[str, Any]:
+    """How the LightningCLI is built."""
     return {
         "model_class": AdversarialTraining,
         "datamodule_class": L.LightningDataModule,
@@ -43,7 +45,7 @@ def parser_options(args: Sequence[str]) -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": Parser,
-        "trainer_defaults": {"logger": _logger(args)},
+        "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}},
         "save_config_callback": SaveConfig,
         "save_config_kwargs": {"overwrite": True},
     }
@@ -95,6 +97,14 @@ class EnergyCLI(LightningCLI):
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
+    def before_instantiate_classes(self) -> None:
+        """Name the run's folder after its first config."""
+        config = self.config[self.config.subcommand]
+        loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
+        for logger in loggers:
+            if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
+                logger.init_args.name = Path(str(config.config[0])).stem if config.config else None
+
     def instantiate_classes(self) -> None:
         """Build data, module and trainer.
 
@@ -111,7 +121,7 @@ class EnergyCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Judge the best and the last checkpoint on the test images."""
-        if self.trainer.fast_dev_run or self.trainer.interrupted:
+        if self.trainer.fast_dev_run or self.trainer.interrupted or self.trainer.limit_test_batches == 0:
             return
         paths = [callback.best_model_path for callback in self.trainer.checkpoint_callbacks]
         judged = [self._judge(path) for path in paths if path]
@@ -132,14 +142,10 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See Lightning."""
-        config = self.parser.dump(self.config, skip_none=False)
-        for logger in trainer.loggers[1:]:
-            logger.log_hyperparams({"config": config})
-
-
-def _logger(args: Sequence[str]) -> dict[str, Any]:
-    name = next((Path(config).stem for config in values_of(args, "-c", "--config")), "run")
-    return {"class_path": "energy_at.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": name}}
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
+                logger.log_hyperparams(config)
 
 
 def _failed(error: Exception, code: int) -> int:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+import wandb
 import yaml
 
 from energy_at.cli import main
@@ -76,6 +77,27 @@ def test_a_run_resumes_from_its_last_checkpoint(run_folder, tmp_path, monkeypatc
     checkpoint = str(run_folder / "checkpoints" / "last.ckpt")
     assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint]) == 0
     assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 2
+
+
+def test_a_run_without_validation_and_test_images_keeps_its_last_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", *SMALL, "--data.val_size=0", "--trainer.limit_test_batches=0"]) == 0
+    assert [path.name for path in tmp_path.rglob("*.ckpt")] == ["last.ckpt"]
+    assert not list(tmp_path.rglob("results.json"))
+
+
+def test_wandb_gets_curves_histograms_and_config_beside_the_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert main(["fit", *SMALL, "--config=parts/wandb.yaml", "--trainer.limit_test_batches=0"]) == 0
+    run = wandb.run
+    summary, config = dict(run.summary), dict(run.config)
+    run.finish()
+    assert {"train/dE_marginal", "val/robust_acc", "histograms/val/dE_joint"} <= summary.keys()
+    assert config["model"]["class_path"] == "energy_at.DER"
+    assert (tmp_path / "runs" / "digits_rsfgsm_der" / "version_0" / "metrics.csv").exists()
+    assert list((tmp_path / "runs" / "wandb").glob("offline-run-*"))
 
 
 def test_print_config_shows_everything(capsys):

@@ -66,7 +66,7 @@ def test_the_sections_are_those_of_the_parser(tmp_path):
         def _run_subcommand(self, subcommand):
             """See above."""
 
-    cli = OnlyParsing(**parser_options([]), args=["fit", "--config", "digits_rsfgsm_der.yaml"])
+    cli = OnlyParsing(**parser_options(), args=["fit", "--config", "digits_rsfgsm_der.yaml"])
     assert set(cli.config["fit"].as_dict()) - {"config"} == set(SECTIONS)
 
 
