@@ -79,7 +79,8 @@ def key_values(config):
     model = config["model"]["init_args"]
     parts = {name: model[name] for name in ("net", "attack", "optimizer", "schedule", "test_attack")}
     plain = {name: value for name, value in model.items() if not isinstance(value, dict)}
-    trainer = {name: config["trainer"][name] for name in ("max_epochs", "precision", "callbacks")}
+    trainer = {name: config["trainer"][name] for name in ("max_epochs", "precision")}
+    trainer["callbacks"] = [short(callback) for callback in config["trainer"]["callbacks"] or []]
     return {"model": config["model"]["class_path"], **plain, **parts, "data": config["data"], "trainer": trainer}
 
 
@@ -116,49 +117,88 @@ def test_it_resolves_as_recorded(name):
     assert key_values(resolved("--config", name)) == json.loads(GOLDEN.read_text())[name]
 
 
-# from the papers and their code, by hand: attack, epochs, lr, schedule
-RECIPES = [
-    ("cifar10_rsfgsm_at", {"eps": "8/255", "alpha": None}, 30, 0.2, {"peak": 0.5}),
-    ("cifar100_nfgsm_at", {"eps": "8/255", "noise": 2.0}, 30, 0.2, {"peak": 0.5}),
-    ("svhn_fgsm_at", {"eps": "8/255", "alpha": None}, 30, 0.05, {"peak": 0.4}),
-    (
-        "cifar10_pgd_at",
-        {"steps": 10, "alpha": "2/255", "start": "uniform"},
-        200,
-        0.1,
-        {"drops": ["100/200", "150/200"]},
-    ),
-    ("svhn_pgd_at", {"steps": 10, "alpha": "2/255"}, 200, 0.01, {"gamma": 0.1}),
-    ("cifar10_pgd_trades", {"eps": 0.031, "alpha": 0.007, "loss": "kl"}, 76, 0.1, {"drops": ["75/76"]}),
-    ("cifar100_pgd_weat", {"steps": 10, "start": "gaussian", "loss": "kl"}, 100, 0.1, {"pct_start": 0.25}),
-    ("cifar10_pgd_trades_synthetic", {"steps": 10, "loss": "kl"}, 400, 0.2, {"pct_start": 0.025}),
-    ("imagenet_pgd_at", {"eps": "4/255", "steps": 3}, 90, 0.1, {}),
-]
-
-
-@pytest.mark.parametrize(("name", "attack", "epochs", "lr", "schedule"), RECIPES)
-def test_it_is_its_recipe(name, attack, epochs, lr, schedule):
-    config = resolved("--config", f"{name}.yaml")
-    model = config["model"]["init_args"]
-    assert attack.items() <= model["attack"]["init_args"].items()
-    assert config["trainer"]["max_epochs"] == epochs
-    assert model["optimizer"]["init_args"]["lr"] == lr
-    assert schedule.items() <= model["schedule"]["init_args"].items()
-    assert model["attack_mode"] == ("eval" if "trades" in name else model["attack_mode"])
-
-
-@pytest.mark.parametrize("objective", ["trades", "weat"])
-def test_trades_and_weat_attack_in_evaluation_mode(objective):
-    config = resolved("--config", f"cifar10_pgd_{objective}.yaml")
-    assert config["model"]["init_args"]["attack_mode"] == "eval"
+# from the papers and their code, by hand: families of configs, and what each member changes
+SGD = {"optimizer": "SGD", "optimizer.momentum": 0.9, "optimizer.weight_decay": 5e-4, "data.batch_size": 128}
+STEPS = {"attack": "PGD", "attack.steps": 10, "attack.eps": "8/255", "attack.alpha": "2/255"}
+KL = {**SGD, **STEPS, "attack.loss": "kl", "attack.start": "gaussian", "attack_mode": "eval"}
+FAST = {
+    **{**SGD, "trainer.max_epochs": 30, "net": "PreActResNet", "net.blocks": [2, 2, 2, 2], "net.width": 64},
+    **{"attack.eps": "8/255", "attack.alpha": None, "attack_mode": "train", "eps_warmup": 0.0},
+    **{"schedule": "Cyclic", "schedule.peak": 0.5, "optimizer.lr": 0.2},
+}
+FAST_SVHN = {**FAST, "schedule.peak": 0.4, "optimizer.lr": 0.05, "eps_warmup": 5.0}
+MULTI_STEP = {
+    **{**SGD, **STEPS, "trainer.max_epochs": 200, "net": "PreActResNet", "optimizer.lr": 0.1},
+    **{"attack.start": "uniform", "attack.loss": "cross_entropy", "attack_mode": "train", "eps_warmup": 0.0},
+    **{"schedule": "Piecewise", "schedule.drops": ["100/200", "150/200"], "schedule.gamma": 0.1},
+}
+ENERGY = {
+    **{**KL, "trainer.max_epochs": 100, "net": "ResNet", "optimizer.lr": 0.1},
+    **{"schedule": "OneCycle", "schedule.pct_start": 0.25},
+}
+WRN_TRADES = {
+    **{**KL, "trainer.max_epochs": 76, "net": "WideResNet", "net.depth": 34, "net.widen_factor": 10, "beta": 6.0},
+    **{"attack.eps": 0.031, "attack.alpha": 0.007, "optimizer.lr": 0.1, "optimizer.weight_decay": 2e-4},
+    **{"schedule": "Piecewise", "schedule.drops": ["75/76"], "schedule.gamma": 0.1},
+}
+SYNTHETIC = {
+    **{**KL, "trainer.max_epochs": 400, "net": "WideResNet", "net.depth": 28, "net.widen_factor": 10, "beta": 5.0},
+    **{"net.activation": "silu", "optimizer.lr": 0.2, "optimizer.nesterov": True, "label_smoothing": 0.1},
+    **{"schedule": "OneCycle", "schedule.pct_start": 0.025, "data.batch_size": 512, "data.synthetic_fraction": 0.7},
+}
+PENALTY = {"weight": 0.5, "terms": "both", "penalty": "squared", "reference": "start", "detach": "none"}
+IMAGENET = {"net": "TorchvisionNet", "net.name": "resnet50", "attack.eps": "4/255", "optimizer.weight_decay": 1e-4}
+RECIPES = {
+    **{f"cifar10_{attack}_at": FAST for attack in ("fgsm", "rsfgsm")},
+    **{f"{data}_nfgsm_at": {**FAST, "attack.noise": 2.0} for data in ("cifar10", "cifar100", "tinyimagenet")},
+    **{f"{data}_{attack}_at": FAST for data in ("cifar100", "tinyimagenet") for attack in ("fgsm", "rsfgsm")},
+    **{f"{data}_rsfgsm_der": {**FAST, **PENALTY} for data in ("cifar10", "cifar100", "tinyimagenet")},
+    **{f"svhn_{attack}_at": FAST_SVHN for attack in ("fgsm", "rsfgsm", "nfgsm")},
+    "svhn_rsfgsm_der": {**FAST_SVHN, **PENALTY},
+    **{f"{data}_pgd_at": MULTI_STEP for data in ("cifar10", "cifar100", "tinyimagenet")},
+    **{f"{data}_pgd_der": {**MULTI_STEP, **PENALTY} for data in ("cifar10", "cifar100", "tinyimagenet")},
+    "svhn_pgd_at": {**MULTI_STEP, "optimizer.lr": 0.01},
+    "svhn_pgd_der": {**MULTI_STEP, **PENALTY, "optimizer.lr": 0.01},
+    "cifar10_pgd_trades": WRN_TRADES,
+    "cifar10_pgd_trades_synthetic": SYNTHETIC,
+    **{f"{data}_pgd_trades": {**ENERGY, "beta": 6.0} for data in ("cifar100", "svhn")},
+    **{f"{data}_pgd_weat": {**ENERGY, "variant": "adv", "beta": None} for data in ("cifar10", "cifar100", "svhn")},
+    "tinyimagenet_pgd_trades": {**ENERGY, "net": "PreActResNet", "beta": 6.0},
+    "tinyimagenet_pgd_weat": {**ENERGY, "net": "PreActResNet", "variant": "adv", "beta": None},
+    **{f"imagenet_{attack}_at": {**IMAGENET, "attack.alpha": None} for attack in ("fgsm", "rsfgsm")},
+    "imagenet_rsfgsm_der": {**IMAGENET, **PENALTY, "attack.alpha": None},
+    "imagenet_pgd_at": {**IMAGENET, "attack.steps": 3, "attack.start": "uniform"},
+    "imagenet_pgd_der": {**IMAGENET, **PENALTY, "attack.steps": 3},
+    "imagenet_pgd_trades": {**IMAGENET, "attack.steps": 3, "attack.loss": "kl", "beta": 6.0},
+    "imagenet_pgd_weat": {**IMAGENET, "attack.steps": 3, "attack.loss": "kl", "beta": None},
+}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_takes_a_step_on_data_in_its_real_format(name, roots, tmp_path, monkeypatch):
+def test_it_is_its_recipe(name):
+    expected = RECIPES.get(name.removesuffix(".yaml"))
+    if expected is None:
+        assert "our choice" in (packaged_configs() / name).read_text() or name.startswith("cifar10jpeg")
+        return
+    config = resolved("--config", name)
+    assert {path: value_at(config, path) for path in expected} == expected
+
+
+def value_at(config, path):
+    """The value (or the class's name) at a path such as "optimizer.lr" of the model, or "trainer.max_epochs"."""
+    first, *rest = path.split(".")
+    value = config[first] if first in ("trainer", "data") else config["model"]["init_args"][first]
+    for name in rest:
+        value = value.get("init_args", value)[name]
+    return short(value) if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_trains_on_data_in_its_real_format(name, roots, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load((packaged_configs() / name).read_text())
     data = name.split("_")[0]
-    args = ["--config", name, "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu", "--data.batch_size=8"]
+    args = ["--config", name, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", "--data.batch_size=8"]
     args += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--data.eval_batch_size=4"]
     args += SMALL_NETS[short(init_args(config, "model")["net"])]
     if DATA[data][1] is not None:
@@ -167,18 +207,22 @@ def test_it_takes_a_step_on_data_in_its_real_format(name, roots, tmp_path, monke
         args += ["--data.image_size=32", "--data.resize=36", "--data.num_classes=3", "--data.num_workers=0"]
     if "synthetic" in init_args(config, "data"):
         args += ["--data.synthetic", str(roots / "synthetic.npz")]
-    gradients = []
+    before, gradients = {}, []
 
     def record(module, optimizer):
+        before.update({n: p.detach().clone() for n, p in module.net.named_parameters() if n not in before})
         gradients.extend(parameter.grad.detach().clone() for parameter in module.net.parameters())
 
     monkeypatch.setattr(AdversarialTraining, "on_before_optimizer_step", record)
     with unchecked():
         cli = EnergyCLI(**parser_options(), args=["fit", *args])
-    assert cli.trainer.global_step == 1
+    # two steps, because a schedule or a warm-up may begin at 0
+    assert cli.trainer.global_step == 2
     assert cli.trainer.callback_metrics["train/loss_epoch"].isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients)
-    assert any(gradient.abs().sum() > 0 for gradient in gradients)
+    after = dict(cli.model.net.named_parameters())
+    assert all(parameter.isfinite().all() for parameter in after.values())
+    assert any(not torch.equal(before[n], after[n]) for n in before)
 
 
 def test_parts_merge_and_keep_what_they_do_not_name():
@@ -201,6 +245,34 @@ def test_a_flag_that_switches_a_class_leaves_the_old_ones_arguments_behind():
     assert switched["model"]["init_args"]["attack"]["init_args"]["eps"] == 0.3
     assert switched["model"]["init_args"]["attack"]["init_args"]["steps"] == 10
     assert switched["model"]["init_args"]["net"]["init_args"]["width"] == 32
+
+
+def test_callbacks_are_added_to_those_of_a_part_and_the_built_in_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monitor = "lightning.pytorch.callbacks.LearningRateMonitor"
+    args = ["-c", "digits_rsfgsm_at.yaml", "-c", "parts/ema.yaml", f"--trainer.callbacks+={monitor}"]
+    args += ["--trainer.max_epochs=1", "--model.net.width=2", "--trainer.limit_train_batches=1"]
+    args += ["--trainer.limit_val_batches=1", "--trainer.limit_test_batches=0", "--trainer.accelerator=cpu"]
+    cli = EnergyCLI(**parser_options(), args=["fit", *args, "--trainer.enable_progress_bar=false"])
+    names = {type(callback).__name__ for callback in cli.trainer.callbacks}
+    assert {"EMAWeightAveraging", "LearningRateMonitor"} <= names
+    assert {"EnergyLogger", "EnergyPlot", "OverfittingMonitor", "BestCheckpoint", "LastCheckpoint"} <= names
+
+
+def test_the_later_config_wins_and_a_flag_wins_over_both(tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {init_args: {attack: {init_args: {eps: 4/255}}}}\n")
+    args = ["-c", "cifar10_rsfgsm_at.yaml", "-c", str(tmp_path / "mine.yaml")]
+    assert value_at(resolved(*args), "attack.eps") == "4/255"
+    assert value_at(resolved(*args), "attack") == "RSFGSM"
+    assert value_at(resolved(*args[2:], *args[:2]), "attack.eps") == "8/255"
+    assert value_at(resolved(*args, "--model.attack.eps=2/255"), "attack.eps") == "2/255"
+
+
+def test_an_argument_of_the_class_that_was_switched_away_is_refused(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        resolved("-c", "digits_rsfgsm_der.yaml", "--model", "StandardAT", "--model.weight=1")
+    assert exit_info.value.code == 2
+    assert "there is no option weight" in capsys.readouterr().err
 
 
 def test_averaged_weights_are_what_is_judged_and_kept(tmp_path, monkeypatch):
