@@ -21,6 +21,18 @@ _HOMES = {
     "objectives": ("at_loss", "trades_loss", "weat_weights", "weat_loss", "delta_energy_penalty", "der_loss"),
     "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "Attack"),
     "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
+    "generation": (
+        "ClassInit",
+        "ClassPCA",
+        "EnergyTargets",
+        "GaussianInit",
+        "LangevinSampler",
+        "LocalPCA",
+        "Samples",
+        "UniformInit",
+        "generate",
+        "sample_seeds",
+    ),
     "modules": ("AdversarialTraining", "StandardAT", "TRADES", "WEAT", "DER"),
     "callbacks": ("EnergyLogger", "EnergyPlot", "OverfittingMonitor"),
     "data": (

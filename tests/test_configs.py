@@ -4,6 +4,7 @@ After a deliberate change, record anew what the configs resolve to: ``python -m 
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ class OnlyParsing(EnergyCLI):
         """See above."""
 
 
+@cache
 def resolved(*args):
     """What the command line understands, as plain values."""
     cli = OnlyParsing(**parser_options(), args=["fit", *args])
@@ -121,31 +123,37 @@ def test_it_resolves_as_recorded(name):
 SGD = {"optimizer": "SGD", "optimizer.momentum": 0.9, "optimizer.weight_decay": 5e-4, "data.batch_size": 128}
 STEPS = {"attack": "PGD", "attack.steps": 10, "attack.eps": "8/255", "attack.alpha": "2/255"}
 KL = {**SGD, **STEPS, "attack.loss": "kl", "attack.start": "gaussian", "attack_mode": "eval"}
-FAST = {
-    **{**SGD, "trainer.max_epochs": 30, "net": "PreActResNet", "net.blocks": [2, 2, 2, 2], "net.width": 64},
-    **{"attack.eps": "8/255", "attack.alpha": None, "attack_mode": "train", "eps_warmup": 0.0},
-    **{"schedule": "Cyclic", "schedule.peak": 0.5, "optimizer.lr": 0.2},
-}
+FAST = (
+    SGD
+    | {"trainer.max_epochs": 30, "net": "PreActResNet", "net.blocks": [2, 2, 2, 2], "net.width": 64}
+    | {"attack.eps": "8/255", "attack.alpha": None, "attack_mode": "train", "eps_warmup": 0.0}
+    | {"schedule": "Cyclic", "schedule.peak": 0.5, "optimizer.lr": 0.2}
+)
 FAST_SVHN = {**FAST, "schedule.peak": 0.4, "optimizer.lr": 0.05, "eps_warmup": 5.0}
-MULTI_STEP = {
-    **{**SGD, **STEPS, "trainer.max_epochs": 200, "net": "PreActResNet", "optimizer.lr": 0.1},
-    **{"attack.start": "uniform", "attack.loss": "cross_entropy", "attack_mode": "train", "eps_warmup": 0.0},
-    **{"schedule": "Piecewise", "schedule.drops": ["100/200", "150/200"], "schedule.gamma": 0.1},
-}
-ENERGY = {
-    **{**KL, "trainer.max_epochs": 100, "net": "ResNet", "optimizer.lr": 0.1},
-    **{"schedule": "OneCycle", "schedule.pct_start": 0.25},
-}
-WRN_TRADES = {
-    **{**KL, "trainer.max_epochs": 76, "net": "WideResNet", "net.depth": 34, "net.widen_factor": 10, "beta": 6.0},
-    **{"attack.eps": 0.031, "attack.alpha": 0.007, "optimizer.lr": 0.1, "optimizer.weight_decay": 2e-4},
-    **{"schedule": "Piecewise", "schedule.drops": ["75/76"], "schedule.gamma": 0.1},
-}
-SYNTHETIC = {
-    **{**KL, "trainer.max_epochs": 400, "net": "WideResNet", "net.depth": 28, "net.widen_factor": 10, "beta": 5.0},
-    **{"net.activation": "silu", "optimizer.lr": 0.2, "optimizer.nesterov": True, "label_smoothing": 0.1},
-    **{"schedule": "OneCycle", "schedule.pct_start": 0.025, "data.batch_size": 512, "data.synthetic_fraction": 0.7},
-}
+MULTI_STEP = (
+    SGD
+    | {**STEPS, "attack.alpha": None}  # 2.5 eps / steps, which is 2/255
+    | {"trainer.max_epochs": 200, "net": "PreActResNet", "optimizer.lr": 0.1}
+    | {"attack.start": "uniform", "attack.loss": "cross_entropy", "attack_mode": "train", "eps_warmup": 0.0}
+    | {"schedule": "Piecewise", "schedule.drops": ["100/200", "150/200"], "schedule.gamma": 0.1}
+)
+ENERGY = (
+    KL
+    | {"trainer.max_epochs": 100, "net": "ResNet", "optimizer.lr": 0.1}
+    | {"schedule": "OneCycle", "schedule.pct_start": 0.25}
+)
+WRN_TRADES = (
+    KL
+    | {"trainer.max_epochs": 76, "net": "WideResNet", "net.depth": 34, "net.widen_factor": 10, "beta": 6.0}
+    | {"attack.eps": 0.031, "attack.alpha": 0.007, "optimizer.lr": 0.1, "optimizer.weight_decay": 2e-4}
+    | {"schedule": "Piecewise", "schedule.drops": ["75/76"], "schedule.gamma": 0.1}
+)
+SYNTHETIC = (
+    KL
+    | {"trainer.max_epochs": 400, "net": "WideResNet", "net.depth": 28, "net.widen_factor": 10, "beta": 5.0}
+    | {"net.activation": "silu", "optimizer.lr": 0.2, "optimizer.nesterov": True, "label_smoothing": 0.1}
+    | {"schedule": "OneCycle", "schedule.pct_start": 0.025, "data.batch_size": 512, "data.synthetic_fraction": 0.7}
+)
 PENALTY = {"weight": 0.5, "terms": "both", "penalty": "squared", "reference": "start", "detach": "none"}
 IMAGENET = {"net": "TorchvisionNet", "net.name": "resnet50", "attack.eps": "4/255", "optimizer.weight_decay": 1e-4}
 RECIPES = {
@@ -174,14 +182,16 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_it_is_its_recipe(name):
-    expected = RECIPES.get(name.removesuffix(".yaml"))
-    if expected is None:
-        assert "our choice" in (packaged_configs() / name).read_text() or name.startswith("cifar10jpeg")
-        return
-    config = resolved("--config", name)
+    config, expected = resolved("--config", f"{name}.yaml"), RECIPES[name]
     assert {path: value_at(config, path) for path in expected} == expected
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_its_first_line_names_the_recipe_or_says_that_there_is_none(name):
+    comment = (packaged_configs() / name).read_text().splitlines()[0]
+    assert ("arXiv" in comment and name.removesuffix(".yaml") in RECIPES) or "our choice" in comment
 
 
 def value_at(config, path):
@@ -260,11 +270,15 @@ def test_callbacks_are_added_to_those_of_a_part_and_the_built_in_ones_stay(tmp_p
 
 
 def test_the_later_config_wins_and_a_flag_wins_over_both(tmp_path):
-    (tmp_path / "mine.yaml").write_text("model: {init_args: {attack: {init_args: {eps: 4/255}}}}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "trainer: {max_epochs: 3}\nmodel: {init_args: {attack: {init_args: {eps: 4/255}}}}\n"
+    )
     args = ["-c", "cifar10_rsfgsm_at.yaml", "-c", str(tmp_path / "mine.yaml")]
     assert value_at(resolved(*args), "attack.eps") == "4/255"
     assert value_at(resolved(*args), "attack") == "RSFGSM"
-    assert value_at(resolved(*args[2:], *args[:2]), "attack.eps") == "8/255"
+    assert value_at(resolved(*args), "trainer.max_epochs") == 3
+    assert value_at(resolved("-c", "parts/fast.yaml", *args[:2]), "trainer.max_epochs") == 30
+    assert value_at(resolved(*args, "-c", "cifar10_rsfgsm_der.yaml"), "attack.eps") == "8/255"
     assert value_at(resolved(*args, "--model.attack.eps=2/255"), "attack.eps") == "2/255"
 
 

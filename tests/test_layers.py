@@ -13,11 +13,12 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "seeding"}
+FOUNDATION = {"types", "seeding", "net_state"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "attacks"}
 MAY_IMPORT = {
     "types": set(),
     "seeding": {"types"},
+    "net_state": set(),
     "energy": FOUNDATION,
     "objectives": FOUNDATION | {"energy"},
     "attacks": FOUNDATION | {"energy"},

@@ -53,7 +53,9 @@ class PGD(Attack):
         require(steps >= 1, f"steps is {steps}, but an attack takes at least one step; write for example steps: 10")
         require(restarts >= 1, f"restarts is {restarts}, but an attack runs at least once; write restarts: 1")
         require_one_of("start", start, get_args(Start))
-        require(restarts == 1 or start != "zero", f"{restarts} restarts from x itself repeat one run; use start: uniform")
+        require(
+            restarts == 1 or start != "zero", f"{restarts} restarts from x itself repeat one run; use start: uniform"
+        )
         if not callable(loss):
             require_one_of("loss", loss, LOSSES)
             require(

@@ -1,6 +1,7 @@
 """The LightningCLI behind ``energy-at``."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +27,8 @@ from energy_at.types import InputError
 
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
+    # that the arguments come from the shell is the rule here, not the mistake that this warning looks for
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     try:
         EnergyCLI(**parser_options(), args=list(args))
     except InputError as error:
@@ -103,7 +106,7 @@ class EnergyCLI(LightningCLI):
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
-                logger.init_args.name = Path(str(config.config[0])).stem if config.config else None
+                logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
 
     def instantiate_classes(self) -> None:
         """Build data, module and trainer.
@@ -146,6 +149,11 @@ class SaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
                 logger.log_hyperparams(config)
+
+
+def _run_name(configs: list[Path]) -> str | None:
+    whole = [path for path in configs if path.parent.name != "parts"]
+    return next((path.stem for path in [*whole, *configs]), None)
 
 
 def _failed(error: Exception, code: int) -> int:

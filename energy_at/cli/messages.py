@@ -36,6 +36,8 @@ def one_line(message: str) -> str:
         return f"{key}: {reason}"
     if reason := _found(r"Not of type \w+: (.+?) - Expected", message):
         return f"{key}: {reason}"
+    if key and "Given value: {" in message and "class_path" not in message.rsplit("Given value: ", 1)[1]:
+        return f"{key} has no class_path; name the class, or put the config that does before this one"
     expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
     value = _found(r"(?:Given|Got) value: (\S+)", message)
     if key and value and expected:

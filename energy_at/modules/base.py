@@ -6,14 +6,15 @@ from typing import Any, Literal, TypeAlias
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from energy_at.attacks import FGSM, PGD, Attack
-from energy_at.attacks.base import in_mode, statistics_kept
 from energy_at.energy import full_precision
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.schedules import Schedule
+from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
 from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
 
@@ -72,6 +73,7 @@ class AdversarialTraining(L.LightningModule):
         )
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.attack = attack or self.default_attack()
+        self._warn_of_a_foreign_loss()
         self.attack_mode = attack_mode
         self.optimizer = optimizer
         self.schedule = schedule
@@ -85,7 +87,7 @@ class AdversarialTraining(L.LightningModule):
         self._finite_loss = FiniteLoss()
         self._batch_idx = 0
 
-    def default_attack(self) -> Attack:
+    def default_attack(self) -> PGD:
         """The training attack of the objective's paper."""
         return PGD()
 
@@ -180,6 +182,11 @@ class AdversarialTraining(L.LightningModule):
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             **{name: value for name, value in arguments.items() if value is not UNKNOWN},
         }
+
+    def _warn_of_a_foreign_loss(self) -> None:
+        own, given = self.default_attack().loss, getattr(self.attack, "loss", None)
+        if given in ("cross_entropy", "kl") and given != own:
+            rank_zero_warn(f"{type(self).__name__} attacks {own}, but attack.loss is {given}; is that meant?")
 
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
         with exact(self.device):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from energy_at.attacks import PGD, Attack
+from energy_at.attacks import PGD
 from energy_at.modules.base import AdversarialTraining, Outputs
 from energy_at.objectives import trades_loss
 from energy_at.types import Images, Labels, Logits, require
@@ -34,7 +34,7 @@ class TRADES(AdversarialTraining):
         super().__init__(net, attack_mode=attack_mode, **kwargs)
         self.beta = beta
 
-    def default_attack(self) -> Attack:
+    def default_attack(self) -> PGD:
         """PGD-10 on the KL divergence, step 2/255."""
         return PGD(loss="kl", start="gaussian")
 

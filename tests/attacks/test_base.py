@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from energy_at.attacks import FGSM, PGD, RSFGSM, Attack
-from energy_at.attacks.base import in_mode, statistics_kept
+from energy_at.net_state import in_mode, statistics_kept
 from energy_at.types import InputError, Ratio
 from tests.attacks import VARIANTS, assert_valid, images, labels, mlp, noisy_net, random_linear
 

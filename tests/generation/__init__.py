@@ -4,6 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from energy_at.generation.noise import normal
+
 
 def digits():
     """scikit-learn's digits: images [1797, 1, 8, 8] in [0, 1] and labels."""
@@ -48,8 +50,6 @@ class ConvNet(nn.Module):
 
 def reference(sampler, net, x0, y, seed, stop):
     """One sample by the plain equations, without a batch."""
-    from energy_at.generation.noise import normal
-
     x, v = x0, torch.zeros_like(x0)
     for step in range(sampler.steps):
         x = x.requires_grad_()
@@ -60,4 +60,4 @@ def reference(sampler, net, x0, y, seed, stop):
         v = sampler.friction * v - sampler.step_size / 2 * grad
         noise = (2 * sampler.step_size) ** 0.5 * sampler.noise * normal(seed[None], step, tuple(x0.shape))[0]
         x = (x.detach() + v + noise).clamp(0, 1)
-    return x, float(-net(x[None])[0, y]), sampler.steps
+    return x, float(-net(x[None])[0, y].detach()), sampler.steps

@@ -57,7 +57,7 @@ def test_mistakes_are_answered_at_the_call():
     init = ClassPCA().fit(X, Y)
     with pytest.raises(InputError, match="batch_size is 0"):
         generate(ConvNet(), init, SAMPLER, LABELS, SEEDS, 0)
-    with pytest.raises(InputError, match="label 12 was asked for"):
+    with pytest.raises(InputError, match="label 10 was asked for"):
         generate(ConvNet(), init, SAMPLER, LABELS + 3, SEEDS)
     with pytest.raises(InputError, match="not fitted"):
         generate(ConvNet(), ClassPCA(), SAMPLER, LABELS, SEEDS)

@@ -43,7 +43,7 @@ def test_a_fit_returns_from_its_file(tmp_path):
 def test_a_class_without_images_or_without_a_logit_is_named():
     with pytest.raises(InputError, match="class 4 has 0 images"):
         EnergyTargets().fit(ConvNet(), X[Y != 4], Y[Y != 4])
-    with pytest.raises(InputError, match="label 9 has no logit, as the net has 5"):
+    with pytest.raises(InputError, match="label 5 has no logit, as the net has 5"):
         EnergyTargets().fit(ConvNet(classes=5), X, Y)
 
 

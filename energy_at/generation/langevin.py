@@ -1,0 +1,151 @@
+"""Langevin sampling from the energy of a classifier, with a stop at a given energy."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from energy_at.energy import cross_entropy_terms, full_precision, joint_energy, marginal_energy
+from energy_at.generation.noise import normal
+from energy_at.net_state import in_mode
+from energy_at.types import Images, Labels, Logits, PerSample, require, require_one_of
+
+EnergyName: TypeAlias = Literal["joint", "marginal", "cross_entropy", "conditional"]
+Energy: TypeAlias = Callable[[Logits, Labels], PerSample]
+
+
+def conditional_energy(logits: Logits, y: Labels) -> PerSample:
+    """E(y|x) = E(x, y) - E(x) = -log p(y|x), which is the cross-entropy.
+
+    Args:
+        logits: [N, K].
+        y: [N], labels in 0..K-1.
+
+    Returns:
+        [N].
+    """
+    return sum(cross_entropy_terms(logits, y))
+
+
+ENERGIES: dict[str, Energy] = {
+    "joint": joint_energy,
+    "marginal": lambda logits, y: marginal_energy(logits),
+    "cross_entropy": conditional_energy,
+    "conditional": conditional_energy,
+}
+
+
+class Samples(NamedTuple):
+    """What a sampler returns, in the order of its starting points."""
+
+    x: Images  # [n, C, H, W] in [0, 1]
+    energies: PerSample  # [n], E(x, y) of these images
+    steps: Tensor  # [n], how many steps each of them took
+
+
+class LangevinSampler:
+    """v <- zeta v - (eta / 2) grad_x E;  x <- clip(x + v + sqrt(2 eta) n), n ~ N(0, sigma^2) (arXiv 2407.06315).
+
+    The net is in evaluation mode meanwhile; its mode and its parameters' gradients are left as they were found. The
+    noise of a sample is a function of (its seed, step) alone, so its image does not depend on the batch, up to the
+    rounding of the net itself.
+
+    Args:
+        step_size: eta, above 0. Published: 0.05 to 0.8.
+        friction: zeta, the share of the velocity that a step keeps, in [0, 1); 0 means no momentum.
+        noise: sigma, at least 0.
+        steps: the most steps a sample takes, at least 0. Published: 20 to 500.
+        energy: whose gradient is followed. "joint" E(x, y); "marginal" E(x); "conditional" E(x, y) - E(x), which is
+            the "cross_entropy" too; or a function of logits [N, K] and labels [N].
+        clip: keep the iterates in [0, 1].
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        step_size: float = 0.8,
+        friction: float = 0.0,
+        noise: float = 0.001,
+        steps: int = 50,
+        energy: EnergyName | Energy = "joint",
+        clip: bool = True,
+    ) -> None:
+        require(0 < step_size < inf, f"step_size is {step_size}, but it is finite and above 0; write step_size: 0.8")
+        require(0 <= friction < 1, f"friction is {friction}, but it lies in [0, 1); write for example friction: 0.5")
+        require(0 <= noise < inf, f"noise is {noise}, but it is finite and at least 0; write for example noise: 0.001")
+        require(steps >= 0, f"steps is {steps}, but a sampler takes none or more; write for example steps: 50")
+        if not callable(energy):
+            require_one_of("energy", energy, ENERGIES)
+        self.step_size = step_size
+        self.friction = friction
+        self.noise = noise
+        self.steps = steps
+        self.energy = energy
+        self.clip = clip
+
+    def __call__(self, net: nn.Module, x0: Images, y: Labels, seeds: Tensor, stop: PerSample | None = None) -> Samples:
+        """Sample from starting points.
+
+        A sample whose joint energy E(x, y) is at most its ``stop`` keeps that image and leaves the batch, so the net
+        sees each sample once for each of its steps and once for its last image.
+
+        Args:
+            net: maps images in [0, 1] to logits.
+            x0: [n, C, H, W] in [0, 1], floating point.
+            y: [n], the classes to sample from.
+            seeds: [n], one integer a sample, see ``sample_seeds``.
+            stop: [n], energies to stop at; None means that every sample takes all steps.
+
+        Raises:
+            InputError: if the lengths differ, or the energies do not stay finite.
+        """
+        lengths = [len(each) for each in (x0, y, seeds, *([] if stop is None else [stop]))]
+        require(len(set(lengths)) == 1, f"x0, y, seeds and stop have lengths {lengths}; give one a sample")
+        with in_mode(net, training=False), torch.inference_mode(False), torch.enable_grad():
+            x = x0.detach().clone()  # a tensor made in inference mode cannot enter a graph
+            samples = self._run(net, x, y.to(torch.int64, copy=True), seeds.to(torch.int64), stop)
+        require(
+            bool(samples.energies.isfinite().all()),
+            f"energies are no longer finite with step_size {self.step_size}; take a smaller one, or check the net",
+        )
+        return samples
+
+    def _run(self, net: nn.Module, x: Images, y: Labels, seeds: Tensor, stop: PerSample | None) -> Samples:
+        result = Samples(x.clone(), x.new_zeros(len(x), dtype=torch.float32), torch.zeros_like(y))
+        rows, v = torch.arange(len(x), device=x.device), torch.zeros_like(x)
+        for step in range(self.steps):
+            if len(rows) == 0:
+                return result
+            grad, energies = self._gradient(net, x, y)
+            if stop is not None and (reached := energies <= stop).any():
+                _record(result, rows[reached], x[reached], energies[reached], step)
+                rows, x, v, y, seeds, stop, grad = (each[~reached] for each in (rows, x, v, y, seeds, stop, grad))
+            v = self.friction * v - self.step_size / 2 * grad
+            x = self._moved(x, v, seeds, step)
+        if len(rows):
+            with torch.no_grad():
+                _record(result, rows, x, joint_energy(full_precision(net(x)), y), self.steps)
+        return result
+
+    def _gradient(self, net: nn.Module, x: Images, y: Labels) -> tuple[Tensor, PerSample]:
+        """Gradient of the followed energy at x, and the joint energy there; no parameter's gradient is computed."""
+        energy = self.energy if callable(self.energy) else ENERGIES[self.energy]
+        x.requires_grad_()
+        logits = full_precision(net(x))
+        (grad,) = torch.autograd.grad(energy(logits, y).sum(), x)
+        x.requires_grad_(False)
+        return grad, joint_energy(logits.detach(), y)
+
+    def _moved(self, x: Images, v: Tensor, seeds: Tensor, step: int) -> Images:
+        x = x + v
+        if self.noise:
+            x.add_(normal(seeds, step, x.shape[1:]), alpha=self.noise * (2 * self.step_size) ** 0.5)
+        return x.clamp_(0, 1) if self.clip else x
+
+
+def _record(result: Samples, rows: Tensor, x: Images, energies: PerSample, steps: int) -> None:
+    result.x[rows], result.energies[rows], result.steps[rows] = x, energies.to(result.energies), steps
