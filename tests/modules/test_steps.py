@@ -34,7 +34,7 @@ def gradients(model):
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-def check_step(module, plain_net, plain_loss, batch):
+def assert_same_step(module, plain_net, plain_loss, batch):
     outputs = module.objective(*batch)
     outputs["loss"].backward()
     plain_loss.backward()
@@ -84,7 +84,7 @@ def test_trades_step_is_its_published_code(batch):
     module, plain = TRADES(net(), beta=6.0, attack=trades_attack()), net()
     x_adv = published_trades_attack(plain, x, trades_start(module, x))
     ce, _, kl, _ = plain_terms(plain, x, x_adv, y)
-    check_step(module, plain, ce.mean() + 6.0 * kl.mean(), batch)
+    assert_same_step(module, plain, ce.mean() + 6.0 * kl.mean(), batch)
 
 
 @pytest.mark.parametrize(("variant", "beta"), [("nat", 6.0), ("adv", 7.0)])
@@ -95,7 +95,7 @@ def test_weat_step_is_its_published_code(batch, variant, beta):
     ce, ce_adv, kl, energy = plain_terms(plain, x, x_adv, y)
     weights = (1 / torch.log(1 + torch.exp(energy.abs()))).detach()
     loss = (weights * ({"nat": ce, "adv": ce_adv}[variant] + beta * kl)).sum() / len(x)
-    check_step(module, plain, loss, batch)
+    assert_same_step(module, plain, loss, batch)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -106,7 +106,7 @@ def test_standard_at_attacks_in_the_mode_it_is_told(batch, mode):
     x_grad = x.clone().requires_grad_()
     F.cross_entropy(attacked(x_grad), y).backward()
     x_adv = (x + EPS * x_grad.grad.sign()).clamp(0, 1)
-    check_step(module, plain, F.cross_entropy(plain(x_adv), y), batch)
+    assert_same_step(module, plain, F.cross_entropy(plain(x_adv), y), batch)
 
 
 @pytest.mark.parametrize("passes", ["joint", "separate"])
@@ -134,7 +134,7 @@ def test_der_step_is_cross_entropy_and_squared_energy_differences(batch, passes,
     adv_side = logits_adv.detach() if detach == "adversarial" else logits_adv
     marginal = adv_side.exp().sum(1).log() - ref_side.exp().sum(1).log()
     joint = (adv_side - ref_side)[torch.arange(len(y)), y]
-    check_step(module, plain, ce + 0.7 * (marginal**2).mean() + 0.7 * (joint**2).mean(), batch)
+    assert_same_step(module, plain, ce + 0.7 * (marginal**2).mean() + 0.7 * (joint**2).mean(), batch)
 
 
 def test_natural_logits_are_those_of_the_training_mode_and_leave_no_trace(batch):
