@@ -19,7 +19,11 @@ _HOMES = {
         "kl_divergence",
     ),
     "objectives": ("at_loss", "trades_loss", "weat_weights", "weat_loss", "delta_energy_penalty", "der_loss"),
-    "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "Attack"),
+    "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "CarliniWagner", "AutoAttack", "Attack"),
+    "evaluation.robustness": ("evaluate",),
+    "evaluation.report": ("Report",),
+    "evaluation.checkpoints": ("load_net",),
+    "evaluation.checks": ("check_net",),
     "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
     "generation": (
         "ClassInit",

@@ -1,7 +1,9 @@
 """Attacks on a classifier: ``attack(net, x, y) -> x_adv``, images in [0, 1]."""
 
+from energy_at.attacks.autoattack import AutoAttack
 from energy_at.attacks.base import Attack
+from energy_at.attacks.carlini_wagner import CarliniWagner
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from energy_at.attacks.pgd import PGD
 
-__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack"]
+__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack", "AutoAttack", "CarliniWagner"]

@@ -1,0 +1,139 @@
+"""Nets to judge: from this package's checkpoints, from others' state_dicts, or from a user's own code."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from energy_at.evaluation.weights import apply_weights, state_in
+from energy_at.types import InputError, require
+
+DOTTED = re.compile(r"(?!.*\.(?:ckpt|pth?|pkl|bin|safetensors|tar)$)[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+
+
+def load_net(
+    source: str | Path | None = None, net: nn.Module | str | None = None, num_classes: int | None = None
+) -> nn.Module:
+    """A net in evaluation mode with the weights of a checkpoint, or a user's own.
+
+    Args:
+        source: a checkpoint of this package, or any file with a state_dict; or the dotted path of a net. Files are
+            read with ``weights_only=True``: they cannot run code.
+        net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
+        num_classes: K that the data has, to be compared with the net's.
+
+    Raises:
+        InputError: if there is no such file, if it is no checkpoint or holds pickled objects, if no net is known for
+            it, or if weights, classes and net do not fit each other.
+    """
+    if isinstance(net, str):
+        net = net_by_path(net)
+    require(source is not None or net is not None, "there is neither a checkpoint nor a net; give one of them")
+    if net is None and not Path(source).is_file() and DOTTED.fullmatch(str(source)):
+        net = net_by_path(str(source))
+    elif source is not None:
+        content = read_checkpoint(Path(source))
+        net = rebuilt(content, source) if net is None else net
+        apply_weights(net, state_in(content, source), source)
+    classes = count_classes(net)
+    require(
+        num_classes is None or classes in (None, num_classes),
+        f"the net has {classes} classes, but the data {num_classes}; use the checkpoint of a net for this data",
+    )
+    return net.eval()
+
+
+def net_by_path(path: str) -> nn.Module:
+    """The net at a dotted path: a module, or a class or function that makes one without arguments.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = _imported(path)
+    if not isinstance(found, nn.Module) and callable(found):
+        try:
+            found = found()
+        except TypeError as error:
+            raise InputError(
+                f"{path} cannot be called without arguments ({error}); give a function that can"
+            ) from error
+    require(isinstance(found, nn.Module), f"{path} gives a {type(found).__name__}; give a torch.nn.Module")
+    return found
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """The content of a checkpoint file, read without running code from it.
+
+    Raises:
+        InputError: if there is no such file, if it is no checkpoint, or if it holds pickled objects.
+    """
+    require(path.is_file(), f"there is no file {path}; give the path of a checkpoint, or the dotted path of a net")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files raise anything, from EOFError to KeyError
+        pickled = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and pickled:
+            raise InputError(
+                f"{path} holds pickled objects ({pickled[1]}), which could run code when they are read;"
+                " save the net's state_dict() and load that"
+            ) from error
+        raise InputError(f"{path} is no checkpoint that torch can read; give a file written by torch.save") from error
+    if isinstance(content, Mapping):
+        return content
+    raise InputError(f"{path} holds a {type(content).__name__}, but no weights; save the net's state_dict()")
+
+
+def rebuilt(content: Mapping[str, Any], source: object) -> nn.Module:
+    """The net that a checkpoint of this package describes, without weights.
+
+    Raises:
+        InputError: if it describes none, or none that can be made here.
+    """
+    description = content.get("hyper_parameters", {}).get("net")
+    require(
+        isinstance(description, Mapping) and "class_path" in description,
+        f"{source} holds weights but does not say of which net; give the net too",
+    )
+    return _instance(description)
+
+
+def _instance(description: Mapping[str, Any]) -> nn.Module:
+    cls = _imported(description["class_path"])
+    # a file may name anything, os.system too; only nets are made from it
+    require(
+        isinstance(cls, type) and issubclass(cls, nn.Module),
+        f"the checkpoint wants {description['class_path']}, which is no torch.nn.Module; give the net yourself",
+    )
+    arguments = {key: _argument(value) for key, value in description.get("init_args", {}).items()}
+    for download in {"weights", "pretrained"} & arguments.keys():
+        arguments[download] = None if download == "weights" else False  # the checkpoint brings its own
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise InputError(f"{description['class_path']} has changed ({error}); give the net yourself") from error
+
+
+def _argument(value: Any) -> Any:
+    return _instance(value) if isinstance(value, Mapping) and "class_path" in value else value
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} cannot be imported ({error}); check its spelling, and that it is installed"
+        ) from error
+
+
+def count_classes(net: nn.Module) -> int | None:
+    """K as the net says it, or as its last layer does; None where neither tells."""
+    layers = [layer for layer in net.modules() if next(layer.parameters(recurse=False), None) is not None]
+    last = layers[-1].out_features if layers and isinstance(layers[-1], nn.Linear) else None
+    return getattr(net, "num_classes", last)

@@ -1,0 +1,61 @@
+"""Refusals: what cannot be evaluated is turned into one sentence that names the fault and the remedy."""
+
+import torch
+from torch import nn
+
+from energy_at.attacks.base import caller_state_kept
+from energy_at.net_state import in_mode
+from energy_at.types import Images, InputError, require
+
+
+def check_images(x: Images) -> None:
+    """Refuse what are no images in [0, 1].
+
+    Raises:
+        InputError: if x is not [N, C, H, W], floating point, finite and in [0, 1].
+    """
+    shape = f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+    require(
+        x.dim() == 4 and len(x) > 0 and x.is_floating_point(), f"images are {shape}; give floating point [N, C, H, W]"
+    )
+    low, high = float(x.min()), float(x.max())
+    require(
+        low >= 0 and high <= 1,
+        f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; leave normalisation to the net",
+    )
+
+
+def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:
+    """Refuse what is no classifier of images in [0, 1]; the net is left as it was found.
+
+    Args:
+        net: to be judged.
+        x: [N, C, H, W] in [0, 1]; two of them are tried.
+        num_classes: K that the logits should have; None takes any.
+
+    Returns:
+        K, the number of classes.
+
+    Raises:
+        InputError: if x are no such images, or if the net does not answer with finite logits [N, K].
+    """
+    check_images(x)
+    x = x[:2]
+    with caller_state_kept(net, x), in_mode(net, False), torch.no_grad():
+        try:
+            logits = net(x)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"the net does not take images {list(x.shape)} ({reason}); give it its own data"
+            ) from error
+    kind = type(logits).__name__
+    require(isinstance(logits, torch.Tensor), f"the net returns a {kind}; wrap it so that it returns logits alone")
+    fits = logits.dim() == 2 and len(logits) == len(x) and logits.shape[1] >= 2
+    require(fits, f"the net returns {list(logits.shape)} for {len(x)} images; it should return logits [N, K], K >= 2")
+    require(
+        num_classes in (None, logits.shape[1]),
+        f"the net has {logits.shape[1]} classes, but the data {num_classes}; give the net of this data",
+    )
+    require(bool(logits.isfinite().all()), "the net returns logits that are no finite numbers; check its weights")
+    return logits.shape[1]

@@ -1,0 +1,140 @@
+"""The outcome of an evaluation, with everything that makes its numbers comparable."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from energy_at.types import require
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What one attack left.
+
+    Args:
+        name: as the caller called it.
+        images: that were attacked.
+        correct: of these, classified correctly under the attack.
+        settings: the attack's class and options: eps, alpha, steps, restarts, norm, seed, ...
+    """
+
+    name: str
+    images: int
+    correct: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the attacked images; None where there were none."""
+        return self.correct / self.images if self.images else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Clean and robust accuracy of one net on one set of images.
+
+    Args:
+        images: number of images.
+        clean_correct: of these, classified correctly without an attack.
+        worst_case_correct: of these, classified correctly without an attack and under every attack.
+        attacks: one result an attack, in the order in which they ran.
+        worst_case_only: each attack saw only the images that were still correct, so its own accuracy is of those.
+        conditions: seed, dtype, device, versions, weights_sha256, data_sha256 and what the caller adds.
+    """
+
+    images: int
+    clean_correct: int
+    worst_case_correct: int
+    attacks: tuple[AttackResult, ...]
+    worst_case_only: bool = False
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[AttackResult]:
+        """Clean, every attack, worst case."""
+        clean = AttackResult("clean", self.images, self.clean_correct)
+        return [clean, *self.attacks, AttackResult("worst case", self.images, self.worst_case_correct)]
+
+    @property
+    def clean_accuracy(self) -> float | None:
+        """Accuracy without an attack."""
+        return self.rows[0].accuracy
+
+    @property
+    def worst_case_accuracy(self) -> float | None:
+        """Share of the images that no attack broke and that were correct before."""
+        return self.rows[-1].accuracy
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        rows = [{**asdict(row), "accuracy": row.accuracy} for row in self.rows]
+        content = {"worst_case_only": self.worst_case_only, "conditions": dict(self.conditions), "results": rows}
+        return json.dumps(content, indent=2, default=str) + "\n"
+
+    def to_csv(self) -> str:
+        """One line a row of the table; conditions and settings are columns, empty where they do not apply."""
+        shared = {**self.conditions, "worst_case_only": self.worst_case_only}
+        lines = [
+            {"name": row.name, "images": row.images, "correct": row.correct, "accuracy": row.accuracy}
+            | {f"attack.{key}": value for key, value in row.settings.items()}
+            | shared
+            for row in self.rows
+        ]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        return text.getvalue()
+
+    def table(self) -> str:
+        """The numbers for the screen, in percent."""
+        title = "of those still correct" if self.worst_case_only else "accuracy"
+        lines = [("attack", "images", "correct", title)]
+        for row in self.rows:
+            share = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
+            lines.append((row.name, str(row.images), str(row.correct), share))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+            for line in lines
+        )
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """The report of all images, from reports on disjoint shards of them; counts add up, so the total is exact.
+
+    Args:
+        reports: at least one, of the same net, attacks and conditions.
+
+    Raises:
+        InputError: if there are none, or if they are not parts of one evaluation.
+    """
+    require(len(reports) > 0, "there are 0 reports to merge; give at least one")
+    first = reports[0]
+    for report in reports:
+        require(
+            _question(report) == _question(first),
+            "the reports differ in net, attacks or conditions; merge only shards of one evaluation",
+        )
+    attacks = tuple(
+        replace(results[0], images=sum(r.images for r in results), correct=sum(r.correct for r in results))
+        for results in zip(*(report.attacks for report in reports), strict=True)
+    )
+    # each shard's hash is a sum over its batches, so that the total does not depend on who had which
+    data = sum(int(report.conditions.get("data_sha256", "0"), 16) for report in reports) % 2**256
+    return replace(
+        first,
+        images=sum(report.images for report in reports),
+        clean_correct=sum(report.clean_correct for report in reports),
+        worst_case_correct=sum(report.worst_case_correct for report in reports),
+        attacks=attacks,
+        conditions={**first.conditions, "data_sha256": f"{data:064x}"},
+    )
+
+
+def _question(report: Report) -> tuple:
+    conditions = {key: value for key, value in report.conditions.items() if key != "data_sha256"}
+    return conditions, [(result.name, dict(result.settings)) for result in report.attacks], report.worst_case_only
