@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import energy_logger, lightning_overhead, loader, objectives, training_step
 from benchmarks.setting import Setting
+from benchmarks.watch import alone
 
 GROUPS = {
     "loader": lambda setting: loader.rows(),
@@ -26,6 +27,7 @@ def main(args: Sequence[str] | None = None) -> None:
     options = parser().parse_args(args)
     setting = Setting(torch.device("cuda" if options.gpu else "cpu"), options.quick)
     report: dict[str, Any] = {**machine(setting), "rows": []}
+    print(", ".join(f"{key}: {value}" for key, value in machine(setting).items()))
     print(f"{'ratio':>7}  {'rounds':>13}  {'goal':>7}  {'':4}  {'memory':>6}  {'others':>6}")
     for name in options.only or GROUPS:
         rows = GROUPS[name](setting)
@@ -53,6 +55,7 @@ def machine(setting: Setting) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(setting.device) if cuda else processor(),
         "capability": None if cuda else torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "clock": "processor time" if alone(setting.device) else "wall time",
         "quick": setting.quick,
     }
 

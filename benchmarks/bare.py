@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.timing import Step
-from energy_at.attacks.base import in_mode
 from energy_at.modules import AdversarialTraining
 
 
@@ -62,14 +61,15 @@ def floor_step(net: nn.Module, x: Tensor, y: Tensor, passes: Passes, half: bool)
     joined = joined.contiguous(memory_format=torch.channels_last) if _nhwc(x) else joined
 
     def step() -> None:
-        with autocast(x.device, half), in_mode(net, passes.training):
+        with autocast(x.device, half):
+            net.train(passes.training)
             for _ in range(passes.forwards):
                 with torch.no_grad():
                     net(x)
             for _ in range(passes.gradients):
                 image = x.detach().requires_grad_()
                 torch.autograd.grad(F.cross_entropy(net(image), y), image)
-        with autocast(x.device, half):
+            net.train()
             loss = sum(F.cross_entropy(net(joined), labels) for _ in range(passes.updates))
         net.zero_grad()
         loss.backward()

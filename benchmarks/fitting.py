@@ -14,7 +14,6 @@ import torch
 
 from benchmarks.bare import updating
 from benchmarks.loader import Noise
-from benchmarks.timing import quietest
 from benchmarks.watch import Lap, Watch
 from energy_at.data import InMemoryData
 from energy_at.loggers import CSVLogger
@@ -22,17 +21,15 @@ from energy_at.modules import AdversarialTraining
 
 
 class EpochTimer(L.Callback):
-    """Times the Trainer's epochs, each with everything from its first hook to the first hook of the next.
+    """Times the Trainer's epochs step by step, each with everything from its first hook to the first hook of the next.
 
     Args:
         device: where the training runs.
-        rounds: epochs that no other process disturbed, after which the training ends early.
-        between: done before each epoch, and timed apart.
+        between: done and timed before each epoch.
     """
 
-    def __init__(self, device: torch.device, rounds: int, between: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self, device: torch.device, between: Callable[[], Lap] | None = None) -> None:
         self.device = device
-        self.rounds = rounds
         self.between = between
         self.epochs: list[Lap] = []
         self.betweens: list[Lap] = []
@@ -41,12 +38,16 @@ class EpochTimer(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the epoch before, and open this one."""
         self._close()
-        self.betweens.append(quietest(self.between, self.device))
+        if self.between is not None:
+            self.betweens.append(self.between())
         self._watch = Watch(self.device)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Let this epoch be the last where enough were quiet."""
-        trainer.should_stop = sum(lap.quiet for lap in self.epochs) >= self.rounds
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Close the step before; the last one ends with its epoch."""
+        if batch_idx > 0:
+            self._watch.mark()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the last epoch."""
@@ -78,15 +79,19 @@ def fit(
         trainer.fit(module, data)
 
 
-def bare_epoch(module: AdversarialTraining, data: InMemoryData, steps: int) -> Callable[[], None]:
-    """The same module's step on the same data, and nothing else; the function runs one epoch."""
+def bare_epoch(module: AdversarialTraining, data: InMemoryData, steps: int) -> Callable[[], Lap]:
+    """The same module's step on the same data, and nothing else; the function runs and times one epoch."""
     update = updating(module, half=True)
     loader = data.train_dataloader()
 
-    def epoch() -> None:
-        for batch in islice(loader, steps):
+    def epoch() -> Lap:
+        watch = Watch(module.device)
+        for step, batch in enumerate(islice(loader, steps)):
+            if step > 0:
+                watch.mark()
             x, y = data.on_after_batch_transfer(tuple(tensor.to(module.device) for tensor in batch))
             update(x.contiguous(memory_format=torch.channels_last), y)
+        return watch.lap()
 
     return epoch
 

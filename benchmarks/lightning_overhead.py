@@ -35,13 +35,13 @@ def run_callbacks() -> list[L.Callback]:
 
 
 def overhead(
-    name: str, module: AdversarialTraining, setting: Setting, batch: int, steps: int, bar: bool
+    name: str, module: AdversarialTraining, setting: Setting, batch: int, steps: int, rounds: int, bar: bool
 ) -> dict[str, Any]:
     """One row: the Trainer's epochs over bare ones run between them; the first of each is warm-up."""
     bare = bare_epoch(copy.deepcopy(module).to(setting.device), images(batch), steps)
-    timer = EpochTimer(setting.device, setting.rounds, bare)
-    fit(module, [timer, *run_callbacks()], images(batch), steps, 1 + 2 * setting.rounds, bar)
-    return compare(name, Measured(timer.epochs[1:]), Measured(timer.betweens[1 : len(timer.epochs)]), GOAL)
+    timer = EpochTimer(setting.device, bare)
+    fit(module, [timer, *run_callbacks()], images(batch), steps, 1 + rounds, bar)
+    return compare(name, Measured(timer.epochs[1:]), Measured(timer.betweens[1:]), GOAL)
 
 
 def drawing(setting: Setting) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def drawing(setting: Setting) -> dict[str, Any]:
         took = alternate({"draw": lambda: plot.draw(trainer)}, setting.rounds, torch.device("cpu"))["draw"]
     took.peak = None
     return compare(
-        "one drawing of the plot / 30 s", took, Measured([Lap(plot.seconds, 0.0)] * setting.rounds), Goal(0.05)
+        "one drawing of the plot / 30 s", took, Measured([Lap((plot.seconds,))] * setting.rounds), Goal(0.05)
     )
 
 
@@ -67,7 +67,7 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
     for bar in (False, True):
         module = StandardAT(setting.narrow(), attack=RSFGSM(), channels_last=True)
         name = f"Trainer / bare loop: narrow net, RS-FGSM, batch 128, progress bar {'on' if bar else 'off'}"
-        found.append(overhead(name, module, setting, 128, steps, bar))
+        found.append(overhead(name, module, setting, 128, steps, 2 * setting.rounds, bar))
     module = StandardAT(setting.resnet(), attack=PGD(), channels_last=True)
     name = "Trainer / bare loop: ResNet-18, PGD-10, batch 64, progress bar on"
-    return [*found, overhead(name, module, setting, 64, steps // 4, True), drawing(setting)]
+    return [*found, overhead(name, module, setting, 64, steps // 6, setting.rounds, True), drawing(setting)]

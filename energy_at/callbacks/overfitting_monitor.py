@@ -33,7 +33,7 @@ class OverfittingMonitor(L.Callback):
     def __init__(
         self,
         stop: bool = False,
-        ratio: float = 0.2,
+        ratio: float = 0.1,
         gap: float = 0.2,
         patience: int = 2,
         tolerance: float = 0.02,

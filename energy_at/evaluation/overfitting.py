@@ -32,12 +32,12 @@ class Epoch:
     train_delta_energy: float = float("nan")
 
 
-def catastrophic(history: Sequence[Epoch], ratio: float = 0.2, gap: float = 0.2, patience: int = 2) -> bool:
+def catastrophic(history: Sequence[Epoch], ratio: float = 0.1, gap: float = 0.2, patience: int = 2) -> bool:
     """Whether the newest epochs show catastrophic overfitting.
 
     For ``patience`` epochs the accuracy under the multi-step attack has been below ``ratio`` times the accuracy under
     a single step, and more than ``gap`` below it. (A young net can look like that for one epoch, while its batch-norm
-    statistics still move.)
+    statistics still move; and a net trained by single steps at a large eps may well stay at a third for long.)
 
     Args:
         history: epochs so far, the newest last.

@@ -77,3 +77,30 @@ def test_the_picture_lies_in_the_run_folder_whole_also_after_a_failure(tmp_path,
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[0] > 800
     assert pixels[..., :3].std() > 0.05
+
+
+class FailingInTest(StandardAT):
+    """Trains, and fails when it is judged."""
+
+    def test_step(self, batch, batch_idx):
+        raise RuntimeError("cluster gone")
+
+
+def test_a_failure_while_a_checkpoint_is_judged_leaves_the_picture_of_the_training(tmp_path):
+    early = L.pytorch.callbacks.ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    trainer = L.Trainer(
+        max_epochs=2,
+        limit_train_batches=2,
+        logger=L.pytorch.loggers.CSVLogger(tmp_path, name="run"),
+        callbacks=[EnergyLogger(), EnergyPlot(), early],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    module = FailingInTest(SmallNet(width=4), attack=FGSM(eps=0.1))
+    trainer.fit(module, Digits())
+    (picture,) = (tmp_path / "run" / "version_0").glob("*.png")
+    drawn = picture.read_bytes()
+    with pytest.raises(RuntimeError, match="cluster gone"):
+        trainer.test(module, Digits(), ckpt_path=tmp_path / "epoch=0.ckpt", weights_only=True)
+    assert picture.read_bytes() == drawn
