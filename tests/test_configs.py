@@ -11,8 +11,11 @@ import pytest
 import torch
 import yaml
 
+from energy_at import AutoAttack
 from energy_at.cli.app import EnergyCLI, parser_options
+from energy_at.cli.commands import command_parser
 from energy_at.cli.config_files import packaged_configs
+from energy_at.cli.evaluate import evaluate
 from energy_at.modules import AdversarialTraining
 from tests.data.standins import (
     unchecked,
@@ -26,7 +29,10 @@ from tests.data.standins import (
     write_tiny_imagenet,
 )
 
-CONFIGS = sorted(path.name for path in packaged_configs().glob("*.yaml"))
+EVERY = sorted(path.name for path in packaged_configs().glob("*.yaml"))
+JUDGING = [name for name in EVERY if name.startswith("eval_")]
+OTHERS = [name for name in EVERY if name.split("_")[0] in ("analyze", "generate")]  # tested beside their commands
+CONFIGS = [name for name in EVERY if name not in JUDGING + OTHERS]
 GOLDEN = Path(__file__).with_name("golden") / "configs.json"
 DATA = {
     "cifar10": ("CIFAR10", write_cifar10),
@@ -298,6 +304,46 @@ def test_averaged_weights_are_what_is_judged_and_kept(tmp_path, monkeypatch):
     content = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     raw, averaged = content["current_model_state"], content["state_dict"]
     assert any(not torch.equal(raw[name], averaged[name]) for name in averaged)
+
+
+def judging_arguments(name, *args):
+    """The arguments of ``energy-at evaluate``, built."""
+    parser = command_parser(evaluate)
+    arguments = parser.instantiate(parser.parse_args(["--config", name, *args]))
+    del arguments["config"]
+    return arguments
+
+
+@pytest.mark.parametrize("name", JUDGING)
+def test_an_evaluation_runs_on_data_in_its_real_format(name, roots, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = name.removesuffix(".yaml").split("_")[1]
+    args = [] if DATA[data][1] is None else ["--data.root", str(roots / data)]
+    if data == "imagenet":
+        args += ["--data.image_size=32", "--data.resize=36", "--data.num_classes=3", "--data.num_workers=0"]
+    args += ["--data.eval_batch_size=3", "--net=energy_at.models.SmallNet", "--net.width=2"]
+    arguments = judging_arguments(name, *args)
+    eps = {float(attack.eps) for attack in arguments.attacks.values()}
+    assert len(eps) == 1, "a worst case over several balls says nothing"
+    for attack in arguments.attacks.values():
+        few = {"steps": 2, "restarts": 2, "queries": 3, "iterations": 2, "binary_search_steps": 2}
+        for owner in (attack, getattr(attack, "attack", attack)):
+            vars(owner).update({option: least for option, least in few.items() if option in vars(owner)})
+        if isinstance(attack, AutoAttack) and arguments.net.num_classes < 4:
+            attack.version, attack.attacks = "custom", ["apgd-ce", "square"]
+    with unchecked():
+        evaluate(**{**vars(arguments), "count": 6, "accelerator": "cpu", "output": "here"})
+    results = json.loads(Path("here/evaluation.json").read_text())["results"]
+    assert [row["name"] for row in results] == ["clean", *arguments.attacks, "worst case"]
+    assert all(row["images"] == 6 for row in results)
+
+
+def test_the_published_protocols_are_what_the_papers_say():
+    attacks = judging_arguments("eval_cifar10.yaml").attacks
+    fast = attacks["pgd-50-10"]
+    assert (str(fast.eps), str(fast.alpha), fast.steps, fast.restarts) == ("8/255", "2/255", 50, 10)
+    assert (attacks["trades-kl-20"].loss, attacks["trades-kl-20"].start) == ("kl", "gaussian")
+    assert (attacks["autoattack"].version, attacks["autoattack"].queries) == ("standard", None)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,21 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
-from energy_at.cli.config_files import find_config
-from energy_at.cli.first_look import COMMANDS
-from energy_at.cli.messages import one_line, root_reason
+from energy_at.cli.commands import run_command
+from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
+from energy_at.cli.messages import root_reason
+from energy_at.cli.parser import CONFIG, ConfigFile, Parser
 from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
@@ -30,7 +31,10 @@ def run(args: Sequence[str]) -> int:
     # that the arguments come from the shell is the rule here, not the mistake that this warning looks for
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     try:
-        EnergyCLI(**parser_options(), args=list(args))
+        if args[0] in FUNCTIONS:
+            run_command(args[0], args[1:])
+        else:
+            EnergyCLI(**parser_options(), args=list(args))
     except InputError as error:
         return _failed(error, 2)
     except NonFiniteLossError as error:
@@ -54,35 +58,18 @@ def parser_options() -> dict[str, Any]:
     }
 
 
-class ConfigFile(ActionConfigFile):
-    """A config by path or by the name of a packaged one."""
-
-    def __call__(self, parser: Any, cfg: Any, values: str, option_string: str | None = None) -> None:
-        """See argparse."""
-        super().__call__(parser, cfg, str(find_config(values)), option_string)
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong and exit with code 2."""
-        print(f"energy-at: {one_line(message)}", file=sys.stderr)
-        sys.exit(2)
-
-
 class EnergyCLI(LightningCLI):
     """``energy-at fit|validate|test``."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Those of Lightning's that this package documents."""
-        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in COMMANDS}
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in LIGHTNING_COMMANDS}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Lightning's parser, with packaged configs found by name."""
         parser = self.parser_class(**kwargs)
-        parser.add_argument("-c", "--config", action=ConfigFile, help="a config: path, or name of a packaged one")
+        parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -10,11 +10,17 @@ import yaml
 from energy_at import __version__
 from energy_at.cli.config_files import ConfigNotFoundError, find_config
 
-COMMANDS = {
+LIGHTNING_COMMANDS = {
     "fit": "train, then judge the best and the last checkpoint on the test images",
     "validate": "judge a checkpoint on the validation images",
     "test": "judge a checkpoint on the test images",
 }
+FUNCTIONS = {
+    "evaluate": "clean and robust accuracy of any net under a list of attacks",
+    "analyze": "the energy picture of one or several nets: figures, their numbers and a report",
+    "generate": "draw images from a robust classifier",
+}
+COMMANDS = LIGHTNING_COMMANDS | FUNCTIONS
 SECTIONS = (
     "seed_everything",
     "trainer",
@@ -40,6 +46,7 @@ commands:
   energy-at fit -c cifar100_pgd_der.yaml -c parts/wandb.yaml     several configs merge, the later one wins
   energy-at fit -c cifar10_pgd_at.yaml --model.attack.eps 4/255  any value can be set by a flag
   energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
+  energy-at evaluate -c eval_cifar10.yaml --ckpt_path best.ckpt  attack it by PGD-50-10, AutoAttack and others
   energy-at fit -c CONFIG --print_config                         show every value
   energy-at COMMAND --help                                       show every flag
 
@@ -66,8 +73,11 @@ def first_look(args: Sequence[str]) -> str | None:
     if args[0] == "--version":
         return f"energy-at {__version__}"
     _check_known(args[0], COMMANDS, "command")
+    lightning = args[0] in LIGHTNING_COMMANDS  # the parser knows the other commands' sections
     for name in values_of(args, "-c", "--config"):
-        _check_config(name)
+        _check_config(name, SECTIONS if lightning else None)
+    if not lightning:
+        return None
     for path in values_of(args, "--ckpt_path"):
         _check_checkpoint(path)
     for arg in args[1:]:
@@ -91,7 +101,7 @@ def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:
         yield value if equals else following
 
 
-def _check_config(name: str) -> None:
+def _check_config(name: str, sections: Sequence[str] | None) -> None:
     try:
         path = find_config(name)
         content = yaml.safe_load(path.read_text())
@@ -101,8 +111,8 @@ def _check_config(name: str) -> None:
         raise FirstLookError(f"{name} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
-    for section in content:
-        _check_known(str(section).rstrip("+"), SECTIONS, f"section in {name}")
+    for section in content if sections else ():
+        _check_known(str(section).rstrip("+"), sections, f"section in {name}")
 
 
 def _check_checkpoint(path: str) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import lightning as L
 import numpy as np
@@ -12,8 +12,10 @@ from torch import Tensor
 from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
 from energy_at.data.loaders import Loader
-from energy_at.data.sampling import EvalBatches, TrainBatches
-from energy_at.types import require
+from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, held_out
+from energy_at.types import require, require_one_of
+
+Split: TypeAlias = Literal["train", "val", "test"]
 
 
 class ImageData(L.LightningDataModule, ABC):
@@ -77,11 +79,35 @@ class ImageData(L.LightningDataModule, ABC):
 
     def val_dataloader(self) -> Loader | list:
         """The held-out part of the training images; an empty list if ``val_size`` is 0."""
-        return self._eval_loader("val") if self.val_size else []
+        return self._eval_loader("val", self._eval_batches(len(self.labels("val")))) if self.val_size else []
 
     def test_dataloader(self) -> Loader:
         """The test set, every image once."""
-        return self._eval_loader("test")
+        return self._eval_loader("test", self._eval_batches(len(self.labels("test"))))
+
+    def batches(self, split: Split = "test", count: int | None = None, seed: int = 0) -> Loader:
+        """Images of a split in a fixed order and without augmentation, whole on every process.
+
+        Args:
+            split: "train", "val" (the held-out part of the training images) or "test".
+            count: how many, drawn at random with each class giving its share; None means all.
+            seed: of that draw.
+
+        Returns:
+            A loader of uint8 images ``[N, C, H, W]`` and labels ``[N]``, ``eval_batch_size`` at a time.
+
+        Raises:
+            InputError: if the split is unknown, or has fewer images than ``count``.
+        """
+        require_one_of("split", split, get_args(Split))
+        self.setup("test" if split == "test" else "validate")
+        labels = np.asarray(self.labels(split))
+        require(
+            count is None or 1 <= count <= len(labels),
+            f"count is {count}, but the {split} images are {len(labels)}; ask for 1 to {len(labels)}, or leave it out",
+        )
+        chosen = np.arange(len(labels)) if count is None else held_out(labels, count, seed)[1]
+        return self._eval_loader(split, ChosenBatches(chosen, self.eval_batch_size))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
         """Augment and convert a batch on its own device.
@@ -103,8 +129,12 @@ class ImageData(L.LightningDataModule, ABC):
         """The training loader."""
 
     @abstractmethod
-    def _eval_loader(self, split: str) -> Loader:
-        """The loader of "val" or "test"."""
+    def labels(self, split: Split) -> np.ndarray | Tensor:
+        """Labels [N] of a split's images."""
+
+    @abstractmethod
+    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> Loader:
+        """The loader of a split without augmentation."""
 
     def _held_out_count(self, count: int) -> int:
         held = max(1, round(self.val_size * count)) if 0 < self.val_size < 1 else int(self.val_size)

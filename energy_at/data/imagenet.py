@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from energy_at.data.base import ImageData
+from energy_at.data.base import ImageData, Split
 from energy_at.data.checks import readable
 from energy_at.data.decoding import resize_crop
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
-from energy_at.data.sampling import generator, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, generator, held_out
 from energy_at.types import require
 
 
@@ -104,10 +104,13 @@ class ImageNet(ImageData):
         read = ReadImage(files, labels, self.image_shape[1], self.resize, self.seed if self.augment else None)
         return FileLoader(read, self._train_batches(len(labels)), self.num_workers)
 
-    def _eval_loader(self, split: str) -> FileLoader:
-        files, labels = self._files[split]
-        read = ReadImage(files, labels, self.image_shape[1], self.resize)
-        return FileLoader(read, self._eval_batches(len(labels)), self.num_workers)
+    def labels(self, split: Split) -> np.ndarray:
+        """See ``ImageData``."""
+        return self._files[split][1]
+
+    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> FileLoader:
+        read = ReadImage(*self._files[split], self.image_shape[1], self.resize)
+        return FileLoader(read, sampler, self.num_workers)
 
 
 @dataclass(frozen=True)

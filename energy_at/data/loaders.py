@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from energy_at.data.augment import draw_crop_flip
-from energy_at.data.sampling import EvalBatches, TrainBatches, generator
+from energy_at.data.sampling import Batches, generator
 
 
 class Loader(ABC):
@@ -26,7 +26,7 @@ class Loader(ABC):
 
     batch_sampler = None  # Lightning asks every loader that has a sampler for this one too
 
-    def __init__(self, sampler: TrainBatches | EvalBatches) -> None:
+    def __init__(self, sampler: Batches) -> None:
         self.sampler = sampler
         self._at = (0, 0)
         self._restored = False
@@ -74,7 +74,7 @@ class MemoryLoader(Loader):
         self,
         images: Tensor,
         labels: Tensor,
-        sampler: TrainBatches | EvalBatches,
+        sampler: Batches,
         padding: int | None = None,
         flip: bool = False,
     ) -> None:
@@ -108,9 +108,7 @@ class FileLoader(Loader):
         num_workers: worker processes; 0 decodes in this process.
     """
 
-    def __init__(
-        self, read: Callable[[int, int], tuple[Tensor, int]], sampler: TrainBatches | EvalBatches, num_workers: int
-    ) -> None:
+    def __init__(self, read: Callable[[int, int], tuple[Tensor, int]], sampler: Batches, num_workers: int) -> None:
         super().__init__(sampler)
         self._keys = _Keys(sampler)
         self._loader = DataLoader(
@@ -130,7 +128,7 @@ class FileLoader(Loader):
 class _Keys:
     """What workers are asked for: the epoch travels with each index, because they outlive it."""
 
-    def __init__(self, sampler: TrainBatches | EvalBatches) -> None:
+    def __init__(self, sampler: Batches) -> None:
         self.sampler = sampler
         self.start = 0
 

@@ -2,21 +2,20 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from energy_at.data.base import ImageData, as_tensors
+from energy_at.data.base import ImageData, Split, as_tensors
 from energy_at.data.checks import check_arrays
 from energy_at.data.loaders import MemoryLoader
-from energy_at.data.sampling import held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, held_out
 from energy_at.data.synthetic import read_synthetic
 from energy_at.types import require
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
-Split: TypeAlias = Literal["train", "val", "test"]
 
 
 class InMemoryData(ImageData):
@@ -116,9 +115,12 @@ class InMemoryData(ImageData):
         sampler = self._train_batches(count, extra, self.synthetic_fraction)
         return MemoryLoader(images, labels, sampler, self.padding if self.augment else None, self.flip)
 
-    def _eval_loader(self, split: Split) -> MemoryLoader:
-        images, labels = self.arrays(split)
-        return MemoryLoader(images, labels, self._eval_batches(len(labels)))
+    def labels(self, split: Split) -> Tensor:
+        """See ``ImageData``."""
+        return self.arrays(split)[1]
+
+    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> MemoryLoader:
+        return MemoryLoader(*self.arrays(split), sampler)
 
     @abstractmethod
     def _read(self, split: str) -> Arrays:

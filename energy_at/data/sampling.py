@@ -1,7 +1,7 @@
 """Which images each process sees at each step: a function of (seed, epoch, step) alone, the same for any world size."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -146,3 +146,34 @@ class EvalBatches:
         """This rank's indices for every batch from ``start`` on."""
         for low, high in zip(self.bounds[start:-1], self.bounds[start + 1 :], strict=True):
             yield np.arange(low, high)[self.rank :: self.world_size]
+
+
+class ChosenBatches:
+    """Batches of these images, in this order, whole on every process.
+
+    Args:
+        chosen: int ``[N]``, places in the data.
+        batch_size: images a batch.
+    """
+
+    epoch = 0
+
+    def __init__(self, chosen: np.ndarray, batch_size: int) -> None:
+        self.chosen, self.batch_size = chosen, batch_size
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-len(self.chosen) // self.batch_size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Images in each batch."""
+        return [len(batch) for batch in self.batches()]
+
+    def batches(self, start: int = 0) -> Iterator[np.ndarray]:
+        """The indices of every batch from ``start`` on."""
+        for low in range(start * self.batch_size, len(self.chosen), self.batch_size):
+            yield self.chosen[low : low + self.batch_size]
+
+
+Batches: TypeAlias = TrainBatches | EvalBatches | ChosenBatches

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from energy_at.data.sampling import EvalBatches, TrainBatches, generator, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, generator, held_out
 from energy_at.types import InputError
 
 
@@ -90,3 +90,10 @@ def test_held_out_part_is_stratified_and_complete(count, classes):
     assert len(held) == count
     share = np.bincount(labels, minlength=classes) * count / 60
     assert np.abs(np.bincount(labels[held], minlength=classes) - share).max() < 1 + 1e-9
+
+
+def test_chosen_images_come_in_their_order_and_each_once():
+    sampler = ChosenBatches(np.array([5, 1, 8, 2, 7]), 2)
+    assert [batch.tolist() for batch in sampler.batches()] == [[5, 1], [8, 2], [7]]
+    assert [batch.tolist() for batch in sampler.batches(1)] == [[8, 2], [7]]
+    assert (len(sampler), sampler.sizes) == (3, [2, 2, 1])

@@ -1,0 +1,134 @@
+"""``energy-at evaluate``."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from tqdm import tqdm
+
+from energy_at.attacks import Attack
+from energy_at.cli.processes import gathered, launched
+from energy_at.cli.results import output_folder, write_text
+from energy_at.data.base import ImageData, Split
+from energy_at.evaluation import robustness
+from energy_at.evaluation.checkpoints import load_net
+from energy_at.evaluation.report import Report, merged
+from energy_at.types import require_one_of
+
+
+def evaluate(
+    data: ImageData,
+    attacks: dict[str, Attack],
+    ckpt_path: str | None = None,
+    net: nn.Module | str | None = None,
+    split: Split = "test",
+    count: int | None = None,
+    only: list[str] | None = None,
+    worst_case_only: bool = False,
+    output: str | None = None,
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    num_nodes: int = 1,
+) -> None:
+    """Clean and robust accuracy of a net under a list of attacks, per image and in the worst case.
+
+    Args:
+        data: the data set.
+        attacks: by the name under which they are reported.
+        ckpt_path: a checkpoint of this package, or any file with a state_dict.
+        net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
+            class that makes one; without a checkpoint, the net itself with its weights.
+        split: which images.
+        count: how many of them, a random subset that every class shares in; all by default.
+        only: names of the attacks to run; all by default.
+        worst_case_only: attack only images that are still correct.
+        output: folder of the results; by default beside the checkpoint.
+        seed: of the attacks' noise, and of the subset.
+        accelerator: cpu, cuda or auto.
+        devices: processes on each node, one a device.
+        num_nodes: machines.
+    """
+    for name in only or ():
+        require_one_of("only", name, attacks)
+    attacks = {name: attack for name, attack in attacks.items() if not only or name in only}
+    fabric = launched(accelerator, devices, num_nodes)
+    net = load_net(ckpt_path, net, data.num_classes)
+    with fabric.rank_zero_first(local=True):
+        data.prepare_data()
+    batches = data.batches(split, count, seed)
+    folder = output_folder(output, ckpt_path, net, "evaluation")
+    shard = (fabric.global_rank, fabric.world_size)
+    with progress(batches.sampler.sizes[shard[0] :: shard[1]], fabric.is_global_zero) as on_batch:
+        report = robustness.evaluate(
+            net,
+            batches,
+            attacks,
+            worst_case_only,
+            folder / "batches",
+            fabric.device,
+            seed,
+            shard,
+            on_batch,
+            conditions(data, split, len(data.labels(split)), ckpt_path),
+        )
+    report = merged(gathered(report))
+    if fabric.is_global_zero:
+        write_report(report, folder)
+
+
+def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None) -> dict[str, Any]:
+    """What an evaluation was made on, for its report.
+
+    Args:
+        data: the data set.
+        split: which of its images.
+        images: how many that split has.
+        ckpt_path: file of the weights.
+    """
+    return {
+        "data": type(data).__name__,
+        "root": str(data.root),
+        "split": split,
+        "split_images": images,
+        "eval_batch_size": data.eval_batch_size,
+        "checkpoint": ckpt_path,
+        "checkpoint_sha256": _file_sha256(ckpt_path) if ckpt_path else None,
+    }
+
+
+@contextmanager
+def progress(sizes: list[int], shown: bool) -> Iterator[robustness.OnBatch]:
+    """A bar of images, images/s and the robust accuracy so far.
+
+    Args:
+        sizes: images in each of this process's batches.
+        shown: false on all processes but the first.
+    """
+    with tqdm(total=sum(sizes), unit="img", disable=not shown) as bar:
+
+        def on_batch(batches: int, total: int | None, robust: float) -> None:
+            bar.set_postfix_str(f"robust {100 * robust:.2f} %", refresh=False)
+            bar.update(sizes[batches - 1])
+
+        yield on_batch
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Print the table, and write ``evaluation.json`` and ``evaluation.csv``."""
+    write_text(folder / "evaluation.json", report.to_json())
+    write_text(folder / "evaluation.csv", report.to_csv())
+    print(f"\n{_title(report.conditions, report.images)}\n{report.table()}\nResults: {folder}")
+
+
+def _title(facts: Mapping[str, Any], images: int) -> str:
+    part = "" if images == facts["split_images"] else f" of {facts['split_images']}"
+    return f"{facts['data']}, {images}{part} {facts['split']} images, {facts['dtype']}, seed {facts['seed']}:"
+
+
+def _file_sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

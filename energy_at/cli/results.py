@@ -1,0 +1,30 @@
+"""Where a command leaves its results."""
+
+import os
+from pathlib import Path
+
+from torch import nn
+
+
+def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kind: str) -> Path:
+    """The folder of a command's results.
+
+    Args:
+        output: as the user gave it.
+        ckpt_path: a checkpoint, beside which it lies otherwise: ``best.ckpt`` has ``best-evaluation``.
+        net: without a checkpoint it lies in ``runs``, under the net's name.
+        kind: of results.
+    """
+    if output is not None:
+        return Path(output)
+    if ckpt_path is not None:
+        return Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{kind}")
+    return Path("runs") / f"{type(net).__name__}-{kind}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -1,0 +1,178 @@
+"""``energy-at evaluate`` as a user runs it, on the digits: its numbers, its files, its mistakes."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from itertools import cycle, islice
+
+import pytest
+import torch
+from torch import nn
+
+from energy_at import FGSM, PGD, Digits, SmallNet
+from energy_at.cli import main
+from energy_at.evaluation.robustness import evaluate
+
+CONFIG = """
+data: {class_path: Digits, init_args: {eval_batch_size: 50}}
+accelerator: cpu
+devices: 1
+attacks:
+  fgsm: {class_path: FGSM, init_args: {eps: 0.1}}
+  pgd: {class_path: PGD, init_args: {eps: 0.1, steps: 3}}
+"""
+
+
+@cache
+def a_net():
+    """A net that knows something: trained for some steps."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = SmallNet(num_classes=10, in_channels=1, width=4, mean=Digits.mean, std=Digits.std)
+        optimizer = torch.optim.Adam(net.parameters(), 0.02)
+        for images, labels in islice(cycle(Digits(eval_batch_size=100).batches("train")), 40):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(images / 255), labels).backward()
+            optimizer.step()
+    return net.eval()
+
+
+def tuple_net():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x.flatten(1), x
+
+    return Pair()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a config and a foreign state_dict in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "eval.yaml").write_text(CONFIG)
+    torch.save({"state_dict": {f"module.{name}": w for name, w in a_net().state_dict().items()}}, "net.pth")
+    return tmp_path
+
+
+NET = ["--net=energy_at.models.SmallNet", "--net.width=4"]
+
+
+def code_of(args):
+    try:
+        return main(args)
+    except SystemExit as leaving:
+        return leaving.code
+
+
+def results(folder):
+    content = json.loads((folder / "evaluation.json").read_text())
+    return {row["name"]: row["correct"] for row in content["results"]}, content["conditions"]
+
+
+def expected(count=None):
+    batches = Digits(eval_batch_size=50).batches("test", count)
+    report = evaluate(a_net(), batches, {"fgsm": FGSM(0.1), "pgd": PGD(0.1, steps=3)})
+    return {row.name: row.correct for row in report.rows}
+
+
+def test_it_writes_the_librarys_numbers_and_what_makes_them_comparable(folder, capsys):
+    assert main(["evaluate", "-c", "eval.yaml", "--ckpt_path=net.pth", *NET]) == 0
+    printed = capsys.readouterr()
+    correct, conditions = results(folder / "net-evaluation")
+    assert correct == expected()
+    assert 360 > correct["clean"] > correct["fgsm"] >= correct["pgd"] > 0
+    assert "Digits, 360 test images, float32, seed 0:" in printed.out
+    assert f"{100 * correct['pgd'] / 360:.2f} %" in printed.out
+    assert "img/s" in printed.err
+    assert "robust" in printed.err
+    assert {"torch", "weights_sha256", "checkpoint_sha256", "data_sha256", "seed", "dtype", "split"} <= set(conditions)
+    with (folder / "net-evaluation" / "evaluation.csv").open() as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert {name: int(row["correct"]) for name, row in rows.items()} == correct
+    assert rows["pgd"]["attack.steps"] == "3"
+    assert rows["pgd"]["split"] == "test"
+
+
+def test_a_subset_and_some_attacks_on_request(folder, capsys):
+    args = ["--ckpt_path=net.pth", *NET, "--count=70", "--only=[pgd]", "--output=here"]
+    assert main(["evaluate", "-c", "eval.yaml", *args]) == 0
+    correct, conditions = results(folder / "here")
+    assert set(correct) == {"clean", "pgd", "worst case"}
+    assert {name: correct[name] for name in ("clean", "pgd")} == {n: expected(70)[n] for n in ("clean", "pgd")}
+    assert conditions["split_images"] == 360
+    assert "70 of 360 test images" in capsys.readouterr().out
+
+
+def test_a_flag_adds_an_attack_and_changes_another(folder):
+    args = ["--net=tests.cli.test_evaluate.a_net", "--attacks.late", "FGSM", "--attacks.pgd.steps=2", "--count=20"]
+    assert main(["evaluate", "-c", "eval.yaml", *args]) == 0
+    content = json.loads((folder / "runs" / "SmallNet-evaluation" / "evaluation.json").read_text())
+    rows = {row["name"]: row for row in content["results"]}
+    assert rows["pgd"]["settings"]["steps"] == 2
+    assert rows["late"]["settings"]["eps"] == "8/255"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "there is neither a checkpoint nor a net; give one of them"),
+        (["--ckpt_path=absent.ckpt"], "there is no file absent.ckpt"),
+        (["--ckpt_path=eval.yaml"], "eval.yaml is no checkpoint that torch can read"),
+        (["--ckpt_path=net.pth"], "net.pth holds weights but does not say of which net; give the net too"),
+        (["--ckpt_path=net.pth", *NET, "--data=CIFAR10"], "net.pth does not fit the net: "),
+        (["--net=tests.cli.test_evaluate.a_net", "--data=CIFAR100"], "the net has 10 classes, but the data 100"),
+        (["--net=tests.cli.test_evaluate.tuple_net"], "the net returns a tuple; wrap it so that it returns logits"),
+        (["--net=tests.cli.test_evaluate.absent"], "tests.cli.test_evaluate.absent cannot be imported"),
+        (["--net=tests.cli.test_evaluate.a_net", "--count=400"], "count is 400, but the test images are 360"),
+        (["--net=tests.cli.test_evaluate.a_net", "--only=[apgd]"], "only 'apgd' is unknown; use fgsm or pgd"),
+        (["--net=tests.cli.test_evaluate.a_net", "--attacks.pgd.steps=0"], "steps is 0, but an attack takes"),
+        (["--net=tests.cli.test_evaluate.a_net", "--attacks.new", "PDG"], "there is no class PDG; did you mean PGD?"),
+        (
+            ["--net=tests.cli.test_evaluate.a_net", "--devices=gpu"],
+            "`devices` selected with `CPUAccelerator` should be",
+        ),
+        (["--cout=3"], "there is no option --cout=3"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(folder, args, words, capsys):
+    assert code_of(["evaluate", "-c", "eval.yaml", *args]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("energy-at: ")]
+    assert len(error) == 1
+    assert words in error[0]
+    assert len(error[0]) < 300
+
+
+def command(*args):
+    return [sys.executable, "-c", "from energy_at.cli import main; raise SystemExit(main())", "evaluate", *args]
+
+
+def test_a_killed_run_goes_on_with_the_same_numbers(folder):
+    args = ["-c", "eval.yaml", "--ckpt_path=net.pth", *NET, "--data.eval_batch_size=20", "--attacks.pgd.steps=30"]
+    whole = folder / "whole"
+    assert main(["evaluate", *args, "--output=whole"]) == 0
+    process = subprocess.Popen(command(*args, "--output=killed"), stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list((folder / "killed").rglob("*.npz"))) < 5:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "killed").rglob("*.npz")}
+    assert not (folder / "killed" / "evaluation.json").exists()
+    assert main(["evaluate", *args, "--output=killed"]) == 0
+    assert results(folder / "killed") == results(whole)
+    assert all(path.stat().st_mtime_ns == kept[path] for path in kept)
+
+
+def test_two_processes_count_every_image_once(folder):
+    args = ["-c", "eval.yaml", "--ckpt_path=net.pth", *NET, "--count=130"]
+    assert main(["evaluate", *args, "--output=one"]) == 0
+    script = folder / "main.py"  # Lightning starts the second process from the file of the first
+    script.write_text("from energy_at.cli import main\nraise SystemExit(main())\n")
+    run = [sys.executable, str(script), "evaluate", *args, "--devices=2", "--output=two"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert results(folder / "two") == results(folder / "one")
+    assert done.stdout.count("worst case") == 1
