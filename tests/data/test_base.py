@@ -38,7 +38,9 @@ def test_files_are_read_in_the_same_order(tmp_path):
     assert y.tolist() == sorted(y.tolist())
 
 
-@pytest.mark.parametrize(("arguments", "words"), [(("tset",), "split 'tset' is unknown"), (("test", 361), "count is 361")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(("tset",), "split 'tset' is unknown"), (("test", 361), "count is 361")]
+)
 def test_what_is_not_there_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         Digits().batches(*arguments)
