@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import energy_logger, lightning_overhead, loader, objectives, training_step
+from benchmarks import energy_logger, evaluation, generation, lightning_overhead, loader, objectives, training_step
 from benchmarks.setting import Setting
 from benchmarks.watch import alone
 
@@ -19,6 +19,8 @@ GROUPS = {
     "objectives": objectives.rows,
     "lightning_overhead": lightning_overhead.rows,
     "energy_logger": energy_logger.rows,
+    "evaluation": evaluation.rows,
+    "generation": generation.rows,
 }
 
 

@@ -19,7 +19,7 @@ _HOMES = {
         "kl_divergence",
     ),
     "objectives": ("at_loss", "trades_loss", "weat_weights", "weat_loss", "delta_energy_penalty", "der_loss"),
-    "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "CarliniWagner", "AutoAttack", "Attack"),
+    "attacks": ("FGSM", "RSFGSM", "NFGSM", "PGD", "CarliniWagner", "AutoAttack", "DiffPGD", "Targeted", "Attack"),
     "evaluation.robustness": ("evaluate",),
     "evaluation.report": ("Report",),
     "evaluation.checkpoints": ("load_net",),

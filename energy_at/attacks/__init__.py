@@ -3,7 +3,9 @@
 from energy_at.attacks.autoattack import AutoAttack
 from energy_at.attacks.base import Attack
 from energy_at.attacks.carlini_wagner import CarliniWagner
+from energy_at.attacks.diff_pgd import DiffPGD
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from energy_at.attacks.pgd import PGD
+from energy_at.attacks.targeted import Targeted
 
-__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack", "AutoAttack", "CarliniWagner"]
+__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack", "AutoAttack", "CarliniWagner", "DiffPGD", "Targeted"]

@@ -1,8 +1,11 @@
 """Refusals: what cannot be evaluated is turned into one sentence that names the fault and the remedy."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
+from energy_at.attacks import Attack
 from energy_at.attacks.base import caller_state_kept
 from energy_at.net_state import in_mode
 from energy_at.types import Images, InputError, require
@@ -23,6 +26,19 @@ def check_images(x: Images) -> None:
         low >= 0 and high <= 1,
         f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; leave normalisation to the net",
     )
+
+
+def check_attacks(attacks: Mapping[str, Attack]) -> None:
+    """Refuse attacks that take the labels given to them for the labels to reach.
+
+    Raises:
+        InputError: if an attack is targeted and chooses no labels itself.
+    """
+    for name, attack in attacks.items():
+        require(
+            not getattr(attack, "targeted", False),
+            f"attack {name!r} is targeted, and would take the true labels for its targets; wrap it: Targeted(attack)",
+        )
 
 
 def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:

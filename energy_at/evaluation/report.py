@@ -1,12 +1,11 @@
 """The outcome of an evaluation, with everything that makes its numbers comparable."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from energy_at.evaluation.tables import aligned, csv_text
 from energy_at.types import require
 
 
@@ -30,6 +29,11 @@ class AttackResult:
     def accuracy(self) -> float | None:
         """Share of the attacked images; None where there were none."""
         return self.correct / self.images if self.images else None
+
+    @property
+    def threat(self) -> str:
+        """The ball, such as "Linf 8/255"; empty without an attack."""
+        return " ".join(str(self.settings[key]) for key in ("norm", "eps") if self.settings.get(key) is not None)
 
 
 @dataclass(frozen=True)
@@ -83,24 +87,17 @@ class Report:
             | shared
             for row in self.rows
         ]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-        return text.getvalue()
+        return csv_text(lines)
 
     def table(self) -> str:
         """The numbers for the screen, in percent."""
         title = "of those still correct" if self.worst_case_only else "accuracy"
-        lines = [("attack", "images", "correct", title)]
+        lines = [("attack", "threat model", "images", "correct", title)]
         for row in self.rows:
             share = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-            lines.append((row.name, str(row.images), str(row.correct), share))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        )
+            lines.append((row.name, row.threat, str(row.images), str(row.correct), share))
+        lines[-1] = (lines[-1][0], " and ".join(dict.fromkeys(a.threat for a in self.attacks)), *lines[-1][2:])
+        return aligned(lines, left=2)
 
 
 def merged(reports: Sequence[Report]) -> Report:

@@ -22,7 +22,7 @@ from energy_at.types import Ratio
 
 
 class Store:
-    """Boolean results [N] by name.
+    """Results by name, each of them named arrays.
 
     Args:
         folder: made when the first result is kept; None keeps nothing.
@@ -31,17 +31,17 @@ class Store:
     def __init__(self, folder: str | Path | None) -> None:
         self.folder = None if folder is None else Path(folder)
 
-    def load(self, name: str) -> Tensor | None:
+    def load(self, name: str) -> dict[str, Tensor] | None:
         """The result of this name; None where there is none, or where its file is damaged."""
         if self.folder is None:
             return None
         try:
             with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
-                return torch.from_numpy(file["correct"])
+                return {key: torch.from_numpy(file[key]) for key in file.files}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
-    def keep(self, name: str, correct: Tensor) -> None:
+    def keep(self, name: str, result: Mapping[str, Tensor]) -> None:
         """Write a result as a whole or not at all, whenever the process ends."""
         if self.folder is None:
             return
@@ -49,7 +49,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{uuid4().hex}.tmp")  # processes of several machines may share the folder
         with temporary.open("wb") as file:
-            np.savez(file, correct=correct.cpu().numpy())
+            np.savez(file, **{key: value.cpu().numpy() for key, value in result.items()})
         os.replace(temporary, path)
 
 
@@ -82,9 +82,11 @@ def settings(instance: object) -> dict[str, Any]:
     """Public attributes of an object as plain values that print alike in every process.
 
     Args:
-        instance: an attack, whose constructor's arguments are attributes.
+        instance: an attack, whose constructor's arguments are attributes; what decides its result beside them, such as
+            the weights of a model that it loads, is in its ``facts``.
     """
-    return {name: plain(value) for name, value in sorted(vars(instance).items()) if not name.startswith("_")}
+    known = {**vars(instance), **getattr(instance, "facts", {})}
+    return {name: plain(value) for name, value in sorted(known.items()) if not name.startswith("_")}
 
 
 def plain(value: Any) -> Any:

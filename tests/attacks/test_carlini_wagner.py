@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch import nn
 
 from energy_at.attacks import PGD
 from energy_at.attacks.carlini_wagner import CarliniWagner
@@ -146,44 +145,3 @@ def test_a_warm_up_scales_eps_only_where_there_is_one():
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         CarliniWagner(**arguments)
-
-
-def digits_net():
-    """A small net trained for a second on scikit-learn's digits, with images and labels."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    x, y = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    adam = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(100):
-        adam.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        adam.step()
-    return net.eval(), x, y
-
-
-def test_the_median_distance_is_within_5_percent_of_foolboxs():
-    foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed; it serves as a reference only")
-    net, x, y = digits_net()
-    x, y = x[:100], y[:100]
-    ours = distances(CarliniWagner(steps=500, lr=0.01)(net, x, y), x, "L2").median()
-    default = distances(CarliniWagner()(net, x, y), x, "L2").median()
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
-    theirs = foolbox.attacks.L2CarliniWagnerAttack(steps=500, abort_early=False).run(model, x, y)
-    theirs = distances(theirs, x, "L2").median()
-    assert abs(ours / theirs - 1) < 0.01
-    assert abs(default / theirs - 1) < 0.05
-
-
-def test_fgsm_and_pgd_equal_torchattacks():
-    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks is not installed; it is a reference only")
-    from energy_at.attacks import FGSM
-
-    net, x, y = digits_net()
-    x, y = x[:100], y[:100]
-    theirs = torchattacks.FGSM(net, eps=0.1)(x, y)
-    torch.testing.assert_close(FGSM(0.1)(net, x, y), theirs, rtol=0, atol=1e-6)
-    theirs = torchattacks.PGD(net, eps=0.1, alpha=0.02, steps=10, random_start=False)(x, y)
-    torch.testing.assert_close(PGD(0.1, 0.02, 10, start="zero")(net, x, y), theirs, rtol=0, atol=1e-6)

@@ -75,7 +75,7 @@ def results(folder):
 
 def expected(count=None):
     batches = Digits(eval_batch_size=50).batches("test", count)
-    report = evaluate(a_net(), batches, {"fgsm": FGSM(0.1), "pgd": PGD(0.1, steps=3)})
+    report = evaluate(a_net(), batches, {"fgsm": FGSM(0.1), "pgd": PGD(0.1, steps=3)}, channels_last=True)
     return {row.name: row.correct for row in report.rows}
 
 
@@ -104,6 +104,7 @@ def test_a_subset_and_some_attacks_on_request(folder, capsys):
     assert set(correct) == {"clean", "pgd", "worst case"}
     assert {name: correct[name] for name in ("clean", "pgd")} == {n: expected(70)[n] for n in ("clean", "pgd")}
     assert conditions["split_images"] == 360
+    assert conditions["channels_last"]
     assert "70 of 360 test images" in capsys.readouterr().out
 
 

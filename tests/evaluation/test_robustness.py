@@ -16,6 +16,7 @@ from energy_at.evaluation import runner
 from energy_at.evaluation.report import AttackResult, Report, merged
 from energy_at.evaluation.robustness import evaluate
 from energy_at.evaluation.store import net_sha256, plain, settings, weights_sha256
+from energy_at.models import SmallNet
 from energy_at.types import InputError
 from tests.attacks import images, labels, mlp, noisy_net
 from tests.attacks.test_base import assert_same, state_of, used_net
@@ -290,14 +291,20 @@ def test_the_report_holds_all_that_makes_a_number_comparable():
 
 
 def test_the_table_shows_every_row():
-    report = Report(8, 6, 2, (AttackResult("pgd", 8, 3), AttackResult("skipped", 0, 0)))
+    ball = {"norm": "Linf", "eps": "8/255"}
+    report = Report(8, 6, 2, (AttackResult("pgd", 8, 3, ball), AttackResult("skipped", 0, 0, ball)))
     assert report.table().splitlines() == [
-        "attack      images  correct  accuracy",
-        "clean            8        6   75.00 %",
-        "pgd              8        3   37.50 %",
-        "skipped          0        0         -",
-        "worst case       8        2   25.00 %",
+        "attack      threat model  images  correct  accuracy",
+        "clean                          8        6   75.00 %",
+        "pgd         Linf 8/255         8        3   37.50 %",
+        "skipped     Linf 8/255         0        0         -",
+        "worst case  Linf 8/255         8        2   25.00 %",
     ]
+
+
+def test_a_worst_case_over_several_balls_names_them():
+    results = (AttackResult("a", 8, 3, {"norm": "Linf", "eps": 0.1}), AttackResult("b", 8, 3, {"norm": "L2", "eps": 1}))
+    assert "Linf 0.1 and L2 1" in Report(8, 6, 2, results).table().splitlines()[-1]
 
 
 def test_functions_are_told_apart_by_what_they_compute():
@@ -353,3 +360,30 @@ def test_tf32_is_off_while_a_gpu_computes_and_back_afterwards():
         assert not torch.backends.cudnn.allow_tf32
         assert torch.get_float32_matmul_precision() == "highest"
     assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (convolution, precision)
+
+
+def residual_batches(n=24):
+    net = SmallNet(num_classes=3, width=4)
+    x = images(n, 1, 8, 8, dtype=torch.float32)
+    return net, [(x, net.eval()(x).argmax(dim=1))]
+
+
+def test_in_nhwc_memory_the_logits_are_the_same_and_the_net_given_is_left_as_it_was():
+    net, ((x, _),) = residual_batches()
+    with runner.exact(net, torch.device("cpu"), channels_last=True) as exact_net:
+        assert exact_net.layer1[0].conv2.weight.is_contiguous(memory_format=torch.channels_last)
+        assert exact_net(x).isfinite().all()
+        torch.testing.assert_close(exact_net(x), net(x), atol=1e-5, rtol=1e-5)
+    assert net.layer1[0].conv2.weight.is_contiguous()
+
+
+def test_results_of_both_memory_formats_are_kept_apart(tmp_path, monkeypatch):
+    net, every = residual_batches()
+    plain, nhwc = ({"attacks": {"fgsm": FGSM(0.1)}, "store": tmp_path, "channels_last": c} for c in (False, True))
+    reports = [evaluate(net, every, **options) for options in (plain, nhwc)]
+    assert counts(reports[0]) == counts(reports[1])
+    assert [report.conditions["channels_last"] for report in reports] == [False, True]
+    assert len(files_in(tmp_path)) == 4
+    calls = calls_made(monkeypatch)
+    assert [evaluate(net, every, **options) for options in (plain, nhwc)] == reports
+    assert calls == []

@@ -1,0 +1,109 @@
+"""A net under test: batches are checked, attacked with noise of their own, and what was computed is kept."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from energy_at import __version__
+from energy_at.attacks import Attack
+from energy_at.evaluation.checks import check_attacks, check_images, check_net
+from energy_at.evaluation.files import safe_name
+from energy_at.evaluation.store import Store, digest, net_sha256, settings
+from energy_at.seeding import seeded_generator
+from energy_at.types import Images, Labels, require
+
+
+class Bench:
+    """What every study of a net under attack needs.
+
+    Args:
+        net: in float32 and evaluation mode, on ``device``.
+        attacks: by name.
+        store: of earlier results.
+        device: where to compute.
+        seed: of the attacks' noise, at least 0.
+
+    Raises:
+        InputError: if the seed is negative, or an attack takes the true labels for its targets.
+    """
+
+    def __init__(
+        self, net: nn.Module, attacks: Mapping[str, Attack], store: Store, device: torch.device, seed: int
+    ) -> None:
+        require(seed >= 0, f"seed is {seed}, but it is at least 0; write seed: 0")
+        self.net, self.attacks, self.store, self.device, self.seed = net, attacks, store, device, seed
+        self.classes: int | None = None
+        check_attacks(attacks)
+        # another version of a library, kind of device or memory format may differ in the last digit
+        layout = [parameter.is_contiguous() for parameter in net.parameters()]
+        self._net = digest(net_sha256(net), torch.__version__, __version__, device.type, layout)[:16]
+
+    def prepared(self, index: int, x: Images, y: Labels) -> tuple[Images, Labels, str]:
+        """Batch number ``index`` on the device, floating point in [0, 1], with the hash of images and labels.
+
+        Raises:
+            InputError: if the net, the images or the labels are unfit.
+        """
+        x, y = x.to(self.device), y.to(self.device)
+        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+        if self.classes is None:
+            self.classes = check_net(self.net, x)
+        check_images(x)
+        require(
+            y.shape == (len(x),) and len(x) > 0 and int(y.min()) >= 0 and int(y.max()) < self.classes,
+            f"batch {index} has labels {y.flatten()[:3].tolist()}... for {len(x)} images, and the net {self.classes}"
+            " classes; give every image one label below that count",
+        )
+        return x, y, digest(x, y)
+
+    def attacked(self, name: str, index: int, x: Images, y: Labels, factor: float = 1.0) -> Images:
+        """Images of batch ``index`` under an attack, its lengths multiplied by ``factor``.
+
+        The noise is a function of (seed, name, index), so a result depends neither on what ran before nor on how many
+        processes share the work.
+
+        Raises:
+            InputError: if the attack leaves [0, 1] or the images' shape.
+        """
+        attack = self.attacks[name]
+        noise = int(digest(name, attack.seed)[:16], 16)
+        generator = seeded_generator(self.device, self.seed, noise, index)
+        x_adv = (attack if factor == 1 else attack.scaled(factor))(self.net, x, y, generator=generator)
+        require(
+            x_adv.shape == x.shape and float(x_adv.min()) >= 0 and float(x_adv.max()) <= 1,
+            f"attack {name!r} left [0, 1] or the images' shape {list(x.shape)}; correct it",
+        )
+        return x_adv
+
+    def setting(self, name: str) -> str:
+        """Name of an attack with a hash of all that decides its result but net and images."""
+        attack = self.attacks[name]
+        setting = digest(name, type(attack), settings(attack), self.seed)
+        return f"{safe_name(name)}-{setting[:16]}"
+
+    def kept(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The result of this name for this net, on the device: from the store, or computed and kept there."""
+        name = f"{self._net}/{name}"
+        result = self.store.load(name)
+        if result is None:
+            result = compute()
+            self.store.keep(name, result)
+        return {key: value.to(self.device) for key, value in result.items()}
+
+
+def of_rank(
+    batches: Iterable[tuple[Images, Labels]], shard: tuple[int, int]
+) -> Iterator[tuple[int, tuple[Images, Labels]]]:
+    """The batches of one process, with their indices.
+
+    Args:
+        batches: all of them, in a fixed order.
+        shard: (rank, processes): those whose index is rank modulo processes.
+
+    Raises:
+        InputError: if there is no such rank.
+    """
+    rank, processes = shard
+    require(0 <= rank < processes, f"shard is {shard}, but a rank lies in 0..processes - 1; write for example (0, 1)")
+    return ((index, batch) for index, batch in enumerate(batches) if index % processes == rank)
