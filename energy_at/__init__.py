@@ -24,6 +24,11 @@ _HOMES = {
     "evaluation.report": ("Report",),
     "evaluation.checkpoints": ("load_net",),
     "evaluation.checks": ("check_net",),
+    "evaluation.analysis.measure": ("analyze",),
+    "evaluation.analysis.report": ("write_report",),
+    "evaluation.analysis.result": ("Analysis",),
+    "evaluation.analysis.smoothness": ("Smoothness",),
+    "evaluation.training_run": ("TrainingRun", "read_run"),
     "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
     "generation": (
         "ClassInit",

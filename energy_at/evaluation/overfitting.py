@@ -1,4 +1,4 @@
-"""When adversarial training overfits: rules over the history of an ongoing run, oldest epoch first.
+"""When adversarial training overfits: rules over the history of a run, oldest epoch first.
 
 Catastrophic overfitting (CO): the net learns to answer the training attack alone. Accuracy under a multi-step attack
 collapses while accuracy under a single step stays or rises (arXiv 2001.03994). dE(x) often surges with it
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+CATASTROPHIC, ROBUST = "catastrophic overfitting", "robust overfitting"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,27 @@ def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, p
     best = int(np.argmax(accuracy))
     lost = bool(np.all(accuracy[-patience:] < accuracy[best] - tolerance))
     return lost and bool(delta[-1] < delta[best])
+
+
+def onsets(epochs: Sequence[int], history: Sequence[Epoch], patience: int = 2) -> dict[str, int]:
+    """Epochs at which the rules, asked after every epoch with their defaults, first recognise overfitting.
+
+    Args:
+        epochs: rising.
+        history: of these epochs.
+        patience: of ``catastrophic``; its onset is the first of the epochs that it judges by.
+
+    Returns:
+        ``CATASTROPHIC`` and ``ROBUST`` with their epochs, where there were any. Robust overfitting is not looked for
+        in a net that has collapsed.
+    """
+    found: dict[str, int] = {}
+    for i in range(len(history)):
+        if CATASTROPHIC not in found and catastrophic(history[: i + 1], patience=patience):
+            found[CATASTROPHIC] = epochs[i + 1 - patience]
+        elif not found and robust(history[: i + 1]):
+            found[ROBUST] = epochs[i]
+    return found
 
 
 def _smooth(values: Sequence[float], window: int) -> np.ndarray:

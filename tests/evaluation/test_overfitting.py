@@ -2,7 +2,7 @@
 
 import pytest
 
-from energy_at.evaluation.overfitting import Epoch, catastrophic, robust
+from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, onsets, robust
 
 
 def history(robust_acc, single_step_acc=None, train_delta=None):
@@ -56,3 +56,18 @@ def test_a_plateau_with_noise_is_no_robust_overfitting():
     noisy = [*RISING, 0.53, 0.535, 0.525, 0.53, 0.538, 0.53, 0.527, 0.533]
     delta = [0.5 - 0.01 * i for i in range(16)]
     assert first(robust, history(noisy, train_delta=delta)) is None
+
+
+def test_onsets_are_those_of_the_rules_asked_epoch_by_epoch():
+    collapse = history([0.30, 0.35, 0.38, 0.02, 0.00, 0.4], [0.33, 0.40, 0.45, 0.70, 0.85, 0.5])
+    assert onsets([5, 6, 7, 8, 9, 10], collapse) == {CATASTROPHIC: 8}
+    falling = history(RISING + FALLING, train_delta=[1 - 0.01 * i for i in range(16)])
+    assert onsets(range(16), falling) == {ROBUST: first(robust, falling)}
+    assert onsets([], []) == {}
+
+
+def test_a_collapsed_net_is_not_said_to_overfit_robustly():
+    accuracy = RISING + [0.01] * 8
+    epochs = history(accuracy, [0.6] * 16, [1 - 0.01 * i for i in range(16)])
+    assert first(robust, epochs) is not None
+    assert onsets(range(16), epochs) == {CATASTROPHIC: len(RISING)}

@@ -1,0 +1,178 @@
+"""``energy-at analyze``."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from energy_at.attacks import Attack
+from energy_at.cli.evaluate import conditions, pays_channels_last
+from energy_at.cli.processes import launched
+from energy_at.cli.results import output_folder
+from energy_at.data.base import ImageData, Split
+from energy_at.data.loaders import Loader
+from energy_at.evaluation.analysis import measure
+from energy_at.evaluation.analysis.means import mean_cells, mean_rows
+from energy_at.evaluation.analysis.probe import NATURAL
+from energy_at.evaluation.analysis.report import PLATES, write_report
+from energy_at.evaluation.analysis.result import Analysis
+from energy_at.evaluation.analysis.smoothness import Smoothness
+from energy_at.evaluation.checkpoints import load_net
+from energy_at.evaluation.files import safe_name
+from energy_at.evaluation.tables import aligned
+from energy_at.evaluation.training_run import TrainingRun, metrics_beside, read_run
+from energy_at.types import require
+
+FigureName: TypeAlias = Literal["distributions", "deltas", "confidence", "kl", "smoothness", "classes", "training"]
+
+AROUND = Smoothness()
+
+
+def analyze(
+    data: ImageData,
+    attacks: dict[str, Attack],
+    ckpt_path: str | None = None,
+    nets: dict[str, str] | None = None,
+    net: nn.Module | str | None = None,
+    runs: dict[str, str] | None = None,
+    figures: list[FigureName] | None = None,
+    smoothness: Smoothness = AROUND,
+    split: Split = "test",
+    count: int | None = None,
+    output: str | None = None,
+    seed: int = 0,
+    channels_last: bool | None = None,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    num_nodes: int = 1,
+) -> None:
+    """The energy picture of one net or of several side by side: figures, their numbers, and a page with all of them.
+
+    Args:
+        data: the data set.
+        attacks: by the name under which they are shown.
+        ckpt_path: a checkpoint of this package, or any file with a state_dict.
+        nets: several of them in its place, by the name under which they are shown.
+        net: for files that do not say of which net they are: class and arguments, or the dotted path of a function or
+            class that makes one; without a checkpoint, the net itself with its weights.
+        runs: the metrics.csv of trainings, by name; by default those beside the checkpoints.
+        figures: which; all by default.
+        smoothness: where to look around some of the images.
+        split: which images.
+        count: how many of them, a random subset that every class shares in; all by default.
+        output: folder of the results; by default beside the checkpoint, or in runs where there are several.
+        seed: of the attacks' noise, of the random directions and of the subset.
+        channels_last: compute in NHWC memory, which is faster on a CPU and differs in the last digit; by default there,
+            for nets of this package.
+        accelerator: cpu, cuda or auto.
+        devices: processes on each node, one a device.
+        num_nodes: machines.
+    """
+    require(not (ckpt_path and nets), "there are ckpt_path and nets; give one net, or several by name")
+    fabric = launched(accelerator, devices, num_nodes)
+    sources = nets or {_name(ckpt_path, net): ckpt_path}
+    loaded = {name: load_net(source, _own(net), data.num_classes) for name, source in sources.items()}
+    trainings = _trainings(sources, runs, figures)
+    with fabric.rank_zero_first(local=True):
+        data.prepare_data()
+    folder = _folder(output, sources, loaded)
+    batches = data.batches(split, count, seed)
+    told = partial(conditions, data, split, len(data.labels(split)))
+    measured = partial(
+        measure.analyze,
+        batches=batches,
+        attacks=attacks,
+        smoothness=smoothness if _wanted("smoothness", figures) else None,
+        class_names=data.class_names,
+        store=folder / "batches",
+        device=fabric.device,
+        seed=seed,
+        channels_last=all(pays_channels_last(judged, fabric.device) for judged in loaded.values())
+        if channels_last is None
+        else channels_last,
+    )
+    analyses = [
+        _shared(partial(measured, judged, name=name, conditions=told(sources[name])), name, attacks, batches, fabric)
+        for name, judged in loaded.items()
+    ]
+    if fabric.is_global_zero:
+        plates = [plate for plate in PLATES if _wanted(plate.name, figures)]
+        page = write_report(analyses, folder, plates, trainings)
+        print(f"\n{aligned(mean_cells(mean_rows(analyses)), left=2)}\nReport: {page}")
+
+
+def _shared(
+    measured: Callable[..., Analysis], name: str, attacks: Iterable[str], batches: Loader, fabric: Fabric
+) -> Analysis:
+    """The analysis of one net; on the first process it is of all images, which the others have put into the store."""
+    rank, processes = fabric.global_rank, fabric.world_size
+    with progress(name, attacks, sum(batches.sampler.sizes[rank::processes]), fabric.is_global_zero) as on_batch:
+        part = measured(shard=(rank, processes), on_batch=on_batch)
+    fabric.barrier()
+    return measured() if processes > 1 and fabric.is_global_zero else part
+
+
+@contextmanager
+def progress(net: str, attacks: Iterable[str], images: int, shown: bool) -> Iterator[measure.OnBatch]:
+    """A bar an attack: images, images/s and the mean dE(x) of the newest batch.
+
+    Args:
+        net: its name.
+        attacks: their names.
+        images: that this process attacks.
+        shown: false on all processes but the first.
+    """
+    bars = {
+        case: tqdm(total=images, desc=f"{net}: {case}", unit="img", position=i, disable=not shown)
+        for i, case in enumerate((NATURAL, *attacks))
+    }
+
+    def on_batch(case: str, values: Mapping[str, Tensor]) -> None:
+        if "dE_marginal" in values:
+            bars[case].set_postfix_str(f"dE(x) {float(values['dE_marginal'].mean()):+.2f}", refresh=False)
+        bars[case].update(len(values["label"]))
+
+    try:
+        yield on_batch
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def _own(net: nn.Module | str | None) -> nn.Module | str | None:
+    return deepcopy(net) if isinstance(net, nn.Module) else net  # it receives the weights of each file
+
+
+def _name(ckpt_path: str | None, net: nn.Module | str | None) -> str:
+    if ckpt_path is None:
+        return net.rpartition(".")[2] if isinstance(net, str) else type(net).__name__
+    path = Path(ckpt_path).absolute()
+    # RUN/version_0/checkpoints/best.ckpt
+    return path.parents[2].name if metrics_beside(path) else path.stem
+
+
+def _folder(output: str | None, sources: Mapping[str, str | None], loaded: Mapping[str, nn.Module]) -> Path:
+    if len(sources) > 1:
+        return Path(output or f"runs/{'-'.join(map(safe_name, sources))}-analysis")
+    ((name, source),) = sources.items()
+    return output_folder(output, source, loaded[name], "analysis")
+
+
+def _trainings(
+    sources: Mapping[str, str | None], runs: Mapping[str, str] | None, figures: list[FigureName] | None
+) -> list[TrainingRun]:
+    if not _wanted("training", figures):
+        return []
+    found = {name: metrics_beside(source) for name, source in sources.items() if source}
+    paths = {name: path for name, path in found.items() if path} if runs is None else runs
+    return [read_run(path, name) for name, path in paths.items()]
+
+
+def _wanted(figure: FigureName, figures: list[FigureName] | None) -> bool:
+    return figures is None or figure in figures

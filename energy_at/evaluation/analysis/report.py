@@ -1,0 +1,93 @@
+"""Writes an analysis: figures, their numbers, per-image values, and the page that shows them all."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from energy_at.evaluation.analysis.classes import CLASSES
+from energy_at.evaluation.analysis.confidence import CONFIDENCE
+from energy_at.evaluation.analysis.deltas import DELTAS
+from energy_at.evaluation.analysis.distributions import DISTRIBUTIONS
+from energy_at.evaluation.analysis.history import draw_run, run_caption, run_rows
+from energy_at.evaluation.analysis.kl import KL
+from energy_at.evaluation.analysis.landscape import LANDSCAPE
+from energy_at.evaluation.analysis.means import mean_rows
+from energy_at.evaluation.analysis.page import Picture, page
+from energy_at.evaluation.analysis.plate import Plate
+from energy_at.evaluation.analysis.result import Analysis, Row
+from energy_at.evaluation.files import safe_name, write_file
+from energy_at.evaluation.tables import csv_text
+from energy_at.evaluation.training_run import TrainingRun
+
+DPI = 130  # sharp on the page and in print
+PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, KL, LANDSCAPE, CLASSES)
+
+
+def write_report(
+    analyses: Sequence[Analysis], folder: str | Path, plates: Sequence[Plate] = PLATES, runs: Sequence[TrainingRun] = ()
+) -> Path:
+    """Write ``report.html``, ``means.csv``, ``conditions.json``, ``NET.images.csv``, and PNG and CSV of every figure.
+
+    A figure that has nothing to show (no attacks, no smoothness measured) is left out.
+
+    Args:
+        analyses: of one or several nets, on the same images under the same attacks.
+        folder: made where there is none.
+        plates: figures, in their order.
+        runs: trainings whose history is shown too.
+
+    Returns:
+        Path of the page.
+    """
+    folder, means, pictures = Path(folder), mean_rows(analyses), []
+    for picture, rows in _pictures(analyses, plates, runs):
+        write_file(folder / f"{picture.name}.png", picture.png)
+        write_file(folder / f"{picture.name}.csv", csv_text(rows))
+        pictures.append(picture)
+    for analysis in analyses:
+        write_file(folder / f"{safe_name(analysis.net)}.images.csv", per_image_csv(analysis))
+    write_file(folder / "means.csv", csv_text(means))
+    write_file(folder / "conditions.json", _conditions(analyses))
+    write_file(folder / "report.html", page(analyses, means, pictures))
+    return folder / "report.html"
+
+
+def _pictures(
+    analyses: Sequence[Analysis], plates: Sequence[Plate], runs: Sequence[TrainingRun]
+) -> Iterator[tuple[Picture, list[Row]]]:
+    for plate in plates:
+        if rows := plate.rows(analyses):
+            yield Picture(plate.name, plate.title, plate.caption, png(plate.draw(rows))), rows
+    for run in runs:
+        name, title = f"training-{safe_name(run.name)}", f"Training run of {run.name}"
+        yield Picture(name, title, run_caption(run), png(draw_run(run))), run_rows(run)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI)
+    return content.getvalue()
+
+
+def per_image_csv(analysis: Analysis) -> str:
+    """One line an image, in the order of the data; energies in the precision of the float32 logits.
+
+    Args:
+        analysis: of a net.
+    """
+    columns = {"index": np.arange(analysis.images), **analysis.per_image()}
+    forms = ["%.7g" if values.dtype.kind == "f" else "%d" for values in columns.values()]
+    text = io.StringIO()
+    table = np.column_stack([values.astype(float) for values in columns.values()])
+    np.savetxt(text, table, forms, delimiter=",", header=",".join(columns), comments="")
+    return text.getvalue()
+
+
+def _conditions(analyses: Sequence[Analysis]) -> str:
+    told = {analysis.net: {"images": analysis.images, **analysis.conditions} for analysis in analyses}
+    return json.dumps({"nets": told, "attacks": dict(analyses[0].settings)}, indent=2, default=str) + "\n"
