@@ -32,6 +32,8 @@ def one_line(message: str) -> str:
             return words.format(match)
     if name := _found(r"Expected a dot import path string: (\S+)", message):
         return f"{key}: there is no class {name}; {_closest(name)}"
+    if "Expected an instantiatable class" in message:
+        return f"{key} has options under a name that no config gives; name its class too"
     if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
         return f"{key}: {reason}"
     if reason := _found(r"Not of type \w+: (.+?) - Expected", message):

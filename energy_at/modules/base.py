@@ -13,13 +13,13 @@ from energy_at.attacks import FGSM, PGD, Attack
 from energy_at.energy import full_precision
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
+from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
 from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
 
 Batch: TypeAlias = tuple[Images, Labels]
-Outputs: TypeAlias = dict[str, Tensor]
 
 
 def sgd(params: Any) -> torch.optim.Optimizer:
@@ -44,6 +44,8 @@ class AdversarialTraining(L.LightningModule):
         val_attack: judges each epoch on the validation images; None means PGD-10 in the training attack's ball.
         test_attack: judges on the test images; None means PGD-20 in the training attack's ball.
         channels_last: keep images and weights in NHWC memory, which convolutions in half precision prefer.
+        micro_batch: images that are attacked and differentiated at a time, at most; None means the whole batch,
+            "auto" what a GPU's memory takes. Same gradients, but batch norm in training mode sees only these images.
         seed: of the attacks' noise, with epoch, step and rank.
 
     Raises:
@@ -62,6 +64,7 @@ class AdversarialTraining(L.LightningModule):
         val_attack: Attack | None = None,
         test_attack: Attack | None = None,
         channels_last: bool = False,
+        micro_batch: MicroBatch = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -82,10 +85,14 @@ class AdversarialTraining(L.LightningModule):
         self.val_attack = val_attack or self._judging_attack(steps=10)
         self.test_attack = test_attack or self._judging_attack(steps=20)
         self.channels_last = channels_last
+        self.micro_batch = micro_batch
         self.seed = seed
         self.natural_logits_wanted = False
         self._finite_loss = FiniteLoss()
+        self._micro_batches = MicroBatches(micro_batch)
         self._batch_idx = 0
+        self._part: tuple[int, ...] = ()
+        self._start: Images | None = None
 
     def default_attack(self) -> PGD:
         """The training attack of the objective's paper."""
@@ -110,8 +117,13 @@ class AdversarialTraining(L.LightningModule):
 
     def perturb(self, x: Images, y: Labels, start: Images | None = None) -> Images:
         """The training attack on a batch, in the mode that ``attack_mode`` asks for."""
+        start = self._start if start is None else start
         with in_mode(self.net, self.attack_mode == "train"):
             return self.scheduled_attack()(self.net, x, y, start, self.step_generator())
+
+    def draw_start(self, x: Images) -> Images:
+        """The first iterate of this step's attack on these images."""
+        return self.scheduled_attack().draw_start(x, self.step_generator()) if self._start is None else self._start
 
     def scheduled_attack(self) -> Attack:
         """The training attack with its warm-up applied."""
@@ -121,22 +133,33 @@ class AdversarialTraining(L.LightningModule):
         return self.attack.scaled(min(1.0, epochs / self.eps_warmup))
 
     def step_generator(self) -> torch.Generator:
-        """Source of this step's noise: a function of seed, epoch, step and rank."""
-        return seeded_generator(self.device, self.seed, self.current_epoch, self._batch_idx, self.global_rank)
+        """Source of this step's noise: a function of seed, epoch, step, rank and micro-batch."""
+        place = (self.current_epoch, self._batch_idx, self.global_rank, *self._part)
+        return seeded_generator(self.device, self.seed, *place)
 
     def natural_logits(self, x: Images) -> Logits:
         """Logits [N, K] in the net's present mode, without gradients and without a trace in batch-norm statistics."""
         with torch.no_grad(), statistics_kept(self.net):
             return self(x)
 
+    def on_fit_start(self) -> None:
+        """Refuse what this device cannot do.
+
+        Raises:
+            InputError: if micro_batch is "auto" on a device that does not tell when its memory is full.
+        """
+        require(
+            self.micro_batch != "auto" or self.device.type == "cuda",
+            f"micro_batch auto waits for a GPU's memory to be full, and this is a {self.device.type}; "
+            "write a number of images, for example micro_batch: 32",
+        )
+
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """One attack and one update; returns the objective's outputs, with the labels "y"."""
         x, y = self._prepared(batch)
         self._batch_idx = batch_idx
-        outputs = self.objective(x, y)
+        outputs = self._in_parts(x, y) if self._micro_batches.splits(len(y)) else self._outputs(x, y)
         self._finite_loss.see(outputs["loss"], self.trainer)
-        if self.natural_logits_wanted and "logits" not in outputs:
-            outputs["logits"] = self.natural_logits(x)
         self._log_training(outputs, y)
         return {**outputs, "y": y}
 
@@ -182,6 +205,30 @@ class AdversarialTraining(L.LightningModule):
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             **{name: value for name, value in arguments.items() if value is not UNKNOWN},
         }
+
+    def _outputs(self, x: Images, y: Labels) -> Outputs:
+        outputs = self.objective(x, y)
+        if self.natural_logits_wanted and "logits" not in outputs:
+            outputs["logits"] = self.natural_logits(x)
+        return outputs
+
+    def _in_parts(self, x: Images, y: Labels) -> Outputs:
+        # drawn for the whole batch, so that its noise does not depend on the parts
+        start = self.draw_start(x) if hasattr(self.attack, "draw_start") else None
+
+        def outputs_of(part: slice) -> Outputs:
+            self._part, self._start = (part.start,), None if start is None else start[part]
+            return self._outputs(x[part], y[part])
+
+        try:
+            params = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            return self._micro_batches(outputs_of, len(y), params, self._loss_scale())
+        finally:
+            self._part, self._start = (), None
+
+    def _loss_scale(self) -> Tensor:
+        scaler, one = getattr(self.trainer.precision_plugin, "scaler", None), torch.ones((), device=self.device)
+        return one if scaler is None else scaler.scale(one)
 
     def _warn_of_a_foreign_loss(self) -> None:
         own, given = self.default_attack().loss, getattr(self.attack, "loss", None)

@@ -71,7 +71,7 @@ class DER(AdversarialTraining):
             return {"loss": at_loss(logits_adv, y, self.label_smoothing), "logits_adv": logits_adv}
         start = None
         if self.reference == "start":
-            start = self.scheduled_attack().draw_start(x, self.step_generator())
+            start = self.draw_start(x)
         x_adv = self.perturb(x, y, start)
         logits_ref, logits_adv = self._both(x if start is None else start, x_adv)
         loss = der_loss(

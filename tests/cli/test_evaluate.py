@@ -136,6 +136,7 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
             ["--net=tests.cli.test_evaluate.a_net", "--devices=gpu"],
             "`devices` selected with `CPUAccelerator` should be",
         ),
+        (["--attacks.absent.steps=3"], "under a name that no config gives; name its class too"),
         (["--cout=3"], "there is no option --cout=3"),
     ],
 )

@@ -10,6 +10,7 @@ from torch import nn
 from energy_at import DER, PGD, Digits, EnergyLogger
 
 processes, batch_size, target = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+micro_batch = int(sys.argv[4]) if len(sys.argv) > 4 else None
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)).double()
     attack = PGD(eps=0.1, steps=2, start="zero")
-    module = DER(net, weight=0.5, attack=attack, val_attack=attack, optimizer=sgd)
+    module = DER(net, weight=0.5, attack=attack, val_attack=attack, optimizer=sgd, micro_batch=micro_batch)
     trainer = L.Trainer(
         max_epochs=1,
         limit_train_batches=3,

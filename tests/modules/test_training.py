@@ -134,9 +134,9 @@ def test_a_net_that_cannot_be_described_is_given_when_loading(tmp_path):
     assert same_weights(loaded, module)
 
 
-def run_script(processes, batch_size, target):
+def run_script(processes, batch_size, target, *micro_batch):
     script = Path(__file__).with_name("ddp_script.py")
-    command = [sys.executable, str(script), str(processes), str(batch_size), str(target)]
+    command = [sys.executable, str(script), *map(str, (processes, batch_size, target, *micro_batch))]
     subprocess.run(command, check=True, timeout=200, capture_output=True, cwd=target.parent)
     return torch.load(target, weights_only=True)
 
@@ -144,10 +144,12 @@ def run_script(processes, batch_size, target):
 def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path):
     one = run_script(1, 32, tmp_path / "one.pt")
     two = run_script(2, 16, tmp_path / "two.pt")
-    for name, weight in one["weights"].items():
-        torch.testing.assert_close(two["weights"][name], weight, rtol=1e-10, atol=1e-12)
-    for key in ("val/clean_acc", "val/robust_acc", "train/dE_marginal", "val/E_joint", "val/dE_marginal_std"):
-        assert two["metrics"][key] == pytest.approx(one["metrics"][key], rel=1e-4, abs=1e-6), key
+    in_parts = run_script(2, 16, tmp_path / "in_parts.pt", 6)
+    for other in (two, in_parts):
+        for name, weight in one["weights"].items():
+            torch.testing.assert_close(other["weights"][name], weight, rtol=1e-10, atol=1e-12)
+        for key in ("val/clean_acc", "val/robust_acc", "train/dE_marginal", "val/E_joint", "val/dE_marginal_std"):
+            assert other["metrics"][key] == pytest.approx(one["metrics"][key], rel=1e-4, abs=1e-6), key
 
 
 class BreaksAt(StandardAT):
