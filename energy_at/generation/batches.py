@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from energy_at.generation.langevin import LangevinSampler, Samples
+from energy_at.generation.langevin import Callback, LangevinSampler, Samples
 from energy_at.generation.starts import ClassInit
 from energy_at.generation.targets import EnergyTargets
 from energy_at.types import Labels, require
@@ -40,18 +40,20 @@ def generate(
     for fit in (init, *([] if targets is None else [targets])):
         fit.check_request(labels, seeds)
     batches = zip(labels.split(batch_size), seeds.split(batch_size), strict=True)
-    return (_batch(net, init, sampler, y, own_seeds, targets) for y, own_seeds in batches if len(y))
+    return (sample_batch(net, init, sampler, y, own_seeds, targets) for y, own_seeds in batches if len(y))
 
 
-def _batch(
+def sample_batch(
     net: nn.Module,
     init: ClassInit,
     sampler: LangevinSampler,
     y: Labels,
     seeds: Tensor,
-    targets: EnergyTargets | None,
+    targets: EnergyTargets | None = None,
+    callback: Callback | None = None,
 ) -> Samples:
+    """One batch of ``generate``; ``callback`` as the sampler's own."""
     device = next((parameter.device for parameter in net.parameters()), init.device)
     x0 = init.sample(y, seeds).to(device)
     stop = None if targets is None else targets.sample(y, seeds).to(device)
-    return sampler(net, x0, y.to(device), seeds.to(device), stop)
+    return sampler(net, x0, y.to(device), seeds.to(device), stop, callback)

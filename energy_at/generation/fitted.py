@@ -1,6 +1,7 @@
 """What is fitted to a data set class by class: its checks, its file and its device."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -18,6 +19,7 @@ class Fitted:
     """
 
     option_names: ClassVar[tuple[str, ...]] = ()  # of the constructor; kept in the file
+    fit_options: ClassVar[tuple[str, ...]] = ()  # of these, the ones that the fitted tensors depend on
 
     def __init__(self) -> None:
         self._tensors: dict[str, Tensor] = {}
@@ -72,6 +74,21 @@ class Fitted:
         loaded = cls(**content["options"])
         loaded._tensors = content["tensors"]
         return loaded
+
+    def reuse(self, path: Path, fit: Callable[[], object]) -> Self:
+        """Take the fitted tensors of a file; where it is missing or damaged, fit and write it.
+
+        Args:
+            path: whose name tells data and ``fit_options``.
+            fit: fits this very object.
+        """
+        try:
+            self._tensors = type(self).load(path)._tensors
+        except InputError:
+            fit()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.save(path)
+        return self
 
     def draw_member(self, labels: Labels, seeds: Tensor, stream: int) -> Tensor:
         """Place of a random member of each label's class, [n], where members stand in the order of their classes."""

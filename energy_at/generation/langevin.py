@@ -37,6 +37,18 @@ ENERGIES: dict[str, Energy] = {
 }
 
 
+class Step(NamedTuple):
+    """What the sampler's callback is shown: the samples that the net has just seen, finished ones among them."""
+
+    step: int  # 0 at the starting points
+    rows: Tensor  # [m], places in the batch
+    x: Images  # [m, C, H, W], before the step
+    energies: PerSample  # [m], E(x, y)
+
+
+Callback: TypeAlias = Callable[[Step], None]
+
+
 class Samples(NamedTuple):
     """What a sampler returns, in the order of its starting points."""
 
@@ -87,7 +99,15 @@ class LangevinSampler:
         self.energy = energy
         self.clip = clip
 
-    def __call__(self, net: nn.Module, x0: Images, y: Labels, seeds: Tensor, stop: PerSample | None = None) -> Samples:
+    def __call__(
+        self,
+        net: nn.Module,
+        x0: Images,
+        y: Labels,
+        seeds: Tensor,
+        stop: PerSample | None = None,
+        callback: Callback | None = None,
+    ) -> Samples:
         """Sample from starting points.
 
         A sample whose joint energy E(x, y) is at most its ``stop`` keeps that image and leaves the batch, so the net
@@ -99,6 +119,7 @@ class LangevinSampler:
             y: [n], the classes to sample from.
             seeds: [n], one integer a sample, see ``sample_seeds``.
             stop: [n], energies to stop at; None means that every sample takes all steps.
+            callback: is shown every image that the net sees, step by step; it observes, and must not write.
 
         Raises:
             InputError: if the lengths differ, or the energies do not stay finite.
@@ -107,20 +128,24 @@ class LangevinSampler:
         require(len(set(lengths)) == 1, f"x0, y, seeds and stop have lengths {lengths}; give one a sample")
         with in_mode(net, training=False), torch.inference_mode(False), torch.enable_grad():
             x = x0.detach().clone()  # a tensor made in inference mode cannot enter a graph
-            samples = self._run(net, x, y.to(torch.int64, copy=True), seeds.to(torch.int64), stop)
+            y, seeds = y.to(torch.int64, copy=True), seeds.to(torch.int64)
+            samples = self._run(net, x, y, seeds, stop, callback or _unseen)
         require(
             bool(samples.energies.isfinite().all()),
             f"energies are no longer finite with step_size {self.step_size}; take a smaller one, or check the net",
         )
         return samples
 
-    def _run(self, net: nn.Module, x: Images, y: Labels, seeds: Tensor, stop: PerSample | None) -> Samples:
+    def _run(
+        self, net: nn.Module, x: Images, y: Labels, seeds: Tensor, stop: PerSample | None, show: Callback
+    ) -> Samples:
         result = Samples(x.clone(), x.new_zeros(len(x), dtype=torch.float32), torch.zeros_like(y))
         rows, v = torch.arange(len(x), device=x.device), torch.zeros_like(x)
         for step in range(self.steps):
             if len(rows) == 0:
                 return result
             grad, energies = self._gradient(net, x, y)
+            show(Step(step, rows, x, energies))
             if stop is not None and (reached := energies <= stop).any():
                 _record(result, rows[reached], x[reached], energies[reached], step)
                 rows, x, v, y, seeds, stop, grad = (each[~reached] for each in (rows, x, v, y, seeds, stop, grad))
@@ -128,7 +153,9 @@ class LangevinSampler:
             x = self._moved(x, v, seeds, step)
         if len(rows):
             with torch.no_grad():
-                _record(result, rows, x, joint_energy(full_precision(net(x)), y), self.steps)
+                energies = joint_energy(full_precision(net(x)), y)
+            show(Step(self.steps, rows, x, energies))
+            _record(result, rows, x, energies, self.steps)
         return result
 
     def _gradient(self, net: nn.Module, x: Images, y: Labels) -> tuple[Tensor, PerSample]:
@@ -145,6 +172,10 @@ class LangevinSampler:
         if self.noise:
             x.add_(normal(seeds, step, x.shape[1:]), alpha=self.noise * (2 * self.step_size) ** 0.5)
         return x.clamp_(0, 1) if self.clip else x
+
+
+def _unseen(step: Step) -> None:
+    """The callback where nobody looks."""
 
 
 def _record(result: Samples, rows: Tensor, x: Images, energies: PerSample, steps: int) -> None:

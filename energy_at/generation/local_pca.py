@@ -19,7 +19,7 @@ class LocalPCA(ClassInit):
     """x0 = mu + sum_i s sigma_i z_i u_i over the leading components of a random neighbourhood within the class.
 
     An anchor is drawn at random among the class's images; mu, sigma_i and u_i are those of the PCA of the k images of
-    the class nearest to it, itself among them. More diverse than the PCA of the whole class. Proposed in
+    the class nearest to it, itself among them. At small scales more diverse than the PCA of the class. Proposed in
     arXiv 2505.22486; there is no public code, so this is our form of it. A fit keeps the images.
 
     Args:
@@ -35,12 +35,13 @@ class LocalPCA(ClassInit):
     """
 
     option_names = ("neighbours", "variance", "scale")
+    fit_options = ("neighbours",)
 
     def __init__(
         self,
         neighbours: int = 30,
         variance: float = 0.95,
-        scale: float = 0.35,
+        scale: float = 1.0,
         features: Callable[[Images], Tensor] | None = None,
     ) -> None:
         super().__init__()

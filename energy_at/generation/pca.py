@@ -21,7 +21,8 @@ class ClassPCA(ClassInit):
 
     Args:
         variance: share of the class's variance that the kept components explain at least, in (0, 1].
-        scale: s, at least 0; the default is the published code's 0.005 times the singular value, at 5,000 images.
+        scale: s, at least 0. 1 gives starts the variance of the class; the published code's 0.005 times the singular
+            value is 0.35 at 5,000 images.
         components: how many components to keep, in place of the share of the variance.
 
     Raises:
@@ -29,8 +30,9 @@ class ClassPCA(ClassInit):
     """
 
     option_names = ("variance", "scale", "components")
+    fit_options = ("variance", "components")
 
-    def __init__(self, variance: float = 0.95, scale: float = 0.35, components: int | None = None) -> None:
+    def __init__(self, variance: float = 0.95, scale: float = 1.0, components: int | None = None) -> None:
         super().__init__()
         check_variance_and_scale(variance, scale)
         require(
@@ -80,7 +82,7 @@ class GaussianInit(ClassPCA):
     A file holds min(n - 1, D) vectors of D numbers a class; for images past 32x32, ClassPCA is smaller.
     """
 
-    option_names = ()
+    option_names = fit_options = ()
 
     def __init__(self) -> None:
         super().__init__(variance=1.0, scale=1.0)
@@ -125,7 +127,7 @@ def check_variance_and_scale(variance: float, scale: float) -> None:
         InputError: naming the value.
     """
     require(0 < variance <= 1, f"variance is {variance}, but a share lies in (0, 1]; write for example variance: 0.95")
-    require(0 <= scale < inf, f"scale is {scale}, but it is finite and at least 0; write for example scale: 0.35")
+    require(0 <= scale < inf, f"scale is {scale}, but it is finite and at least 0; write for example scale: 1")
 
 
 def _gram(a: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def test_a_fit_returns_from_its_file(init, tmp_path):
 def test_the_file_holds_plain_tensors_only(tmp_path):
     ClassPCA().fit(X, Y).save(tmp_path / "fit.pt")
     content = torch.load(tmp_path / "fit.pt", weights_only=True)
-    assert content["options"] == {"variance": 0.95, "scale": 0.35, "components": None}
+    assert content["options"] == {"variance": 0.95, "scale": 1.0, "components": None}
 
 
 def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
@@ -141,3 +141,37 @@ def test_other_files_are_refused(tmp_path):
     torch.save({"weights": torch.ones(3)}, path)
     with pytest.raises(InputError, match="is no fit"):
         ClassPCA.load(path)
+
+
+def test_a_fit_is_made_once_and_then_read(tmp_path):
+    path, fits = tmp_path / "cache" / "fit.pt", []
+
+    def reused(init):
+        return init.reuse(path, lambda: (fits.append(init), init.fit(X, Y)))
+
+    first = reused(ClassPCA(scale=0.5))
+    again = reused(ClassPCA(scale=0.5))
+    assert fits == [first]
+    assert torch.equal(again.sample(LABELS, SEEDS), first.sample(LABELS, SEEDS))
+    wider = reused(ClassPCA(scale=1.0))  # what the fit does not depend on is the object's own
+    assert len(fits) == 1
+    assert wider.scale == 1.0
+    assert torch.equal(wider.sample(LABELS, SEEDS), ClassPCA(scale=1.0).fit(X, Y).sample(LABELS, SEEDS))
+
+
+def test_a_damaged_file_is_fitted_anew(tmp_path):
+    path = tmp_path / "fit.pt"
+    path.write_bytes(b"half of it")
+    init = ClassPCA()
+    init.reuse(path, lambda: init.fit(X, Y))
+    assert torch.equal(ClassPCA.load(path).sample(LABELS, SEEDS), init.sample(LABELS, SEEDS))
+
+
+@pytest.mark.parametrize("init", INITS, ids=by_kind)
+def test_a_fit_depends_on_its_fit_options_alone(init):
+    others = {"variance": 0.7, "scale": 0.1, "neighbours": 5, "components": 2}
+    changed = {name: others[name] for name in set(init.option_names) - set(init.fit_options)}
+    kept = {name: getattr(init, name) for name in init.fit_options}
+    before, after = init.fit(X, Y)._tensors, type(init)(**changed, **kept).fit(X, Y)._tensors
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)

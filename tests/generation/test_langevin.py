@@ -228,3 +228,22 @@ def test_energies_that_leave_the_finite_numbers_are_an_error():
     net = QuadraticNet(torch.zeros(10, 64), torch.full((10,), 1e3))
     with pytest.raises(InputError, match="no longer finite with step_size 5"):
         LangevinSampler(step_size=5, steps=30, clip=False)(net, X0, Y, SEEDS)
+
+
+def test_the_callback_sees_what_the_net_sees_and_changes_nothing():
+    net = ConvNet()
+    sampler = LangevinSampler(step_size=0.02, friction=0.3, noise=0.01, steps=12)
+    stop = targets_midway(net, sampler)
+    shown, net.seen = [], 0
+    samples = sampler(net, X0, Y, SEEDS, stop, shown.append)
+    assert sum(len(step.rows) for step in shown) == net.seen
+    assert all(torch.equal(a, b) for a, b in zip(sampler(net, X0, Y, SEEDS, stop), samples, strict=True))
+    assert torch.equal(shown[0].x, X0)
+    for limit in (0, 1, 5, 12):  # with fewer steps, samples would be as they were then
+        fewer = LangevinSampler(step_size=0.02, friction=0.3, noise=0.01, steps=limit)(net, X0, Y, SEEDS, stop)
+        last = [step for step in shown if step.step <= limit]
+        for row in range(N):
+            *_, step = (step for step in last if row in step.rows)
+            torch.testing.assert_close(step.x[step.rows == row][0], fewer.x[row], atol=1e-5, rtol=0)
+            torch.testing.assert_close(step.energies[step.rows == row][0], fewer.energies[row], atol=1e-4, rtol=0)
+            assert step.step == fewer.steps[row]

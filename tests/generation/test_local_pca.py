@@ -80,7 +80,7 @@ def test_starts_are_more_diverse_than_those_of_the_class():
     def spread(init):
         return init.fit(X, Y).sample(*one_class(1, 500)).flatten(1).var(0).sum()
 
-    assert spread(LocalPCA(15)) > 2 * spread(ClassPCA())
+    assert spread(LocalPCA(15, scale=0.35)) > 2 * spread(ClassPCA(scale=0.35))
 
 
 def test_twins_do_not_take_an_images_own_place():
