@@ -13,10 +13,11 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "seeding", "net_state"}
+FOUNDATION = {"types", "files", "seeding", "net_state"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "attacks"}
 MAY_IMPORT = {
     "types": set(),
+    "files": {"types"},
     "seeding": {"types"},
     "net_state": set(),
     "energy": FOUNDATION,

@@ -1,6 +1,5 @@
 """Keeps ``energies.png`` of the run up to date."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
 from energy_at.evaluation.curves import draw_energy_curves
+from energy_at.files import as_a_whole
 
 
 class EnergyPlot(L.Callback):
@@ -61,12 +61,10 @@ class EnergyPlot(L.Callback):
         if not self.rows or trainer.log_dir is None:
             return
         target = Path(trainer.log_dir) / self.filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
         title = f"{type(trainer.lightning_module).__name__}: energies and robust accuracy"
         figure = draw_energy_curves(self.rows, title, _onsets(trainer))
-        figure.savefig(temporary, dpi=150, format=target.suffix[1:])
-        os.replace(temporary, target)
+        with as_a_whole(target) as temporary:
+            figure.savefig(temporary, dpi=150, format=target.suffix[1:])
 
 
 def _onsets(trainer: L.Trainer) -> dict[str, int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from energy_at.attacks import Attack
-from energy_at.cli.evaluate import conditions, pays_channels_last
+from energy_at.cli.evaluate import conditions, in_channels_last
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
@@ -24,9 +24,9 @@ from energy_at.evaluation.analysis.report import PLATES, write_report
 from energy_at.evaluation.analysis.result import Analysis
 from energy_at.evaluation.analysis.smoothness import Smoothness
 from energy_at.evaluation.checkpoints import load_net
-from energy_at.evaluation.files import safe_name
 from energy_at.evaluation.tables import aligned
 from energy_at.evaluation.training_run import TrainingRun, metrics_beside, read_run
+from energy_at.files import safe_name
 from energy_at.types import require
 
 FigureName: TypeAlias = Literal["distributions", "deltas", "confidence", "kl", "smoothness", "classes", "training"]
@@ -93,7 +93,7 @@ def analyze(
         store=folder / "batches",
         device=fabric.device,
         seed=seed,
-        channels_last=all(pays_channels_last(judged, fabric.device) for judged in loaded.values())
+        channels_last=all(in_channels_last(judged, fabric.device) for judged in loaded.values())
         if channels_last is None
         else channels_last,
     )

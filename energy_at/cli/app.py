@@ -10,15 +10,14 @@ import lightning as L
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
-from energy_at.cli.messages import root_reason
-from energy_at.cli.parser import CONFIG, ConfigFile, Parser
+from energy_at.cli.messages import plain_reasons
+from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
 from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
@@ -79,11 +78,7 @@ class EnergyCLI(LightningCLI):
         parser.add_lightning_class_args(EnergyPlot, "plot")
         parser.add_lightning_class_args(BestCheckpoint, "best")
         parser.add_lightning_class_args(LastCheckpoint, "last")
-        net = "model.init_args.net.init_args"
-        parser.link_arguments("data.num_classes", f"{net}.num_classes", apply_on="instantiate")
-        parser.link_arguments("data.mean", f"{net}.mean", apply_on="instantiate")
-        parser.link_arguments("data.std", f"{net}.std", apply_on="instantiate")
-        parser.link_arguments("data.image_shape", f"{net}.in_channels", lambda shape: shape[0], apply_on="instantiate")
+        link_net_to_data(parser, "model.init_args.net")
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
@@ -101,10 +96,8 @@ class EnergyCLI(LightningCLI):
         Raises:
             InputError: the reason why one of them could not be built.
         """
-        try:
+        with plain_reasons():
             super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
-            raise InputError(root_reason(error)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Keep config and flags as given: Lightning would let the checkpoint's hyper-parameters override them."""

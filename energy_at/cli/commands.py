@@ -5,19 +5,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-from energy_at.cli.messages import root_reason
-from energy_at.cli.parser import CONFIG, ConfigFile, FunctionParser
-from energy_at.types import InputError
-
-# what a net learns from the data set, and the argument that takes it
-FROM_DATA = {
-    "num_classes": "num_classes",
-    "mean": "mean",
-    "std": "std",
-    "image_shape": "in_channels",
-}
+from energy_at.cli.messages import plain_reasons
+from energy_at.cli.parser import CONFIG, ConfigFile, FunctionParser, link_net_to_data
 
 
 def run_command(name: str, args: Sequence[str]) -> None:
@@ -34,10 +23,8 @@ def run_command(name: str, args: Sequence[str]) -> None:
     parser = command_parser(function)
     config = parser.parse_args(list(args))
     del config["config"]
-    try:
+    with plain_reasons():
         arguments = parser.instantiate(config)
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise InputError(root_reason(error)) from error
     function(**vars(arguments))
 
 
@@ -52,7 +39,5 @@ def command_parser(function: Callable[..., Any]) -> FunctionParser:
     parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
     parser.add_function_arguments(function, as_group=False)
     if {"data", "net"} <= inspect.signature(function).parameters.keys():
-        for source, target in FROM_DATA.items():
-            channels = (lambda shape: shape[0],) if source == "image_shape" else ()
-            parser.link_arguments(f"data.{source}", f"net.init_args.{target}", *channels, apply_on="instantiate")
+        link_net_to_data(parser, "net")
     return parser

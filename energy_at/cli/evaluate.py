@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from energy_at.attacks import Attack
 from energy_at.cli.processes import gathered, launched
-from energy_at.cli.results import output_folder, write_text
+from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
 from energy_at.evaluation import robustness
 from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.report import Report, merged
+from energy_at.files import write_file
 from energy_at.types import require_one_of
 
 
@@ -78,16 +79,16 @@ def evaluate(
             shard,
             on_batch,
             conditions(data, split, len(data.labels(split)), ckpt_path),
-            pays_channels_last(net, fabric.device) if channels_last is None else channels_last,
+            in_channels_last(net, fabric.device, channels_last),
         )
     report = merged(gathered(report))
     if fabric.is_global_zero:
         write_report(report, folder)
 
 
-def pays_channels_last(net: nn.Module, device: torch.device) -> bool:
-    """Whether NHWC memory is known to be faster, and to be understood by the net."""
-    return device.type == "cpu" and type(net).__module__.startswith("energy_at.")
+def in_channels_last(net: nn.Module, device: torch.device, asked: bool | None = None) -> bool:
+    """What was asked for; else whether NHWC memory is known to be faster, and to be understood by the net."""
+    return device.type == "cpu" and type(net).__module__.startswith("energy_at.") if asked is None else asked
 
 
 def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def progress(sizes: list[int], shown: bool) -> Iterator[robustness.OnBatch]:
 
 def write_report(report: Report, folder: Path) -> None:
     """Print the table, and write ``evaluation.json`` and ``evaluation.csv``."""
-    write_text(folder / "evaluation.json", report.to_json())
-    write_text(folder / "evaluation.csv", report.to_csv())
+    write_file(folder / "evaluation.json", report.to_json())
+    write_file(folder / "evaluation.csv", report.to_csv())
     print(f"\n{_title(report.conditions, report.images)}\n{report.table()}\nResults: {folder}")
 
 

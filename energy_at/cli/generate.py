@@ -11,16 +11,17 @@ from lightning.fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
-from energy_at.cli.evaluate import conditions, pays_channels_last
+from energy_at.cli.evaluate import conditions, in_channels_last
 from energy_at.cli.generation_fits import TrainingImages
 from energy_at.cli.generation_output import Output
 from energy_at.cli.generation_quality import Judges, Quality, load_judges
 from energy_at.cli.processes import launched
-from energy_at.cli.results import output_folder, write_text
+from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData
 from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.conditions import facts
 from energy_at.evaluation.runner import exact
+from energy_at.files import write_file
 from energy_at.generation import ClassInit, LangevinSampler
 from energy_at.generation.batch_files import BatchFiles
 from energy_at.generation.quality.tradeoff import Sweep
@@ -95,7 +96,7 @@ def generate(
         data.prepare_data()
     train = TrainingImages(data, train_count, Path(cache), fabric.device)
     folder = output_folder(output, ckpt_path, net, "generation")
-    channels_last = pays_channels_last(net, fabric.device) if channels_last is None else channels_last
+    channels_last = in_channels_last(net, fabric.device, channels_last)
     with exact(net, fabric.device, channels_last) as net:
         recipe = Recipe(net, init, sampler, None, classes or range(data.num_classes), seed)
         with fabric.rank_zero_first(local=True):
@@ -161,7 +162,7 @@ def write_quality(output: Output, quality: Quality, report: dict[str, Any]) -> N
 
 def write_report(output: Output, report: dict[str, Any]) -> None:
     """``generation.json``."""
-    write_text(output.folder / "generation.json", json.dumps(report, indent=2) + "\n")
+    write_file(output.folder / "generation.json", json.dumps(report, indent=2) + "\n")
 
 
 def class_names(data: ImageData) -> list[str]:

@@ -1,7 +1,5 @@
 """The files that ``energy-at generate`` leaves beside its batches."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from energy_at.cli.results import write_text
+from energy_at.evaluation.tables import csv_text
+from energy_at.files import as_a_whole, write_file
 from energy_at.generation.batch_files import Batch, BatchFiles
 from energy_at.generation.chain import Along, along
 from energy_at.generation.export import write_npz, write_png
@@ -105,7 +104,7 @@ class Output:
         """
         found = along(self.numbers.chain)
         rows = [dict(zip(Along._fields, step, strict=True)) for step in zip(*(c.tolist() for c in found), strict=True)]
-        write_text(self.folder / "energies.csv", as_csv([{"step": i, **row} for i, row in enumerate(rows)]))
+        write_file(self.folder / "energies.csv", csv_text([{"step": i, **row} for i, row in enumerate(rows)]))
         self._save(draw_energies(found, real), "energies.png")
 
     def write_samples(self, near: Nearest) -> None:
@@ -113,7 +112,7 @@ class Output:
         columns = {name: column.tolist() for name, column in self.numbers._asdict().items() if name != "chain"}
         columns |= {"nearest_train_distance": near.distance.tolist(), "nearest_train_index": near.index.tolist()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        write_text(self.folder / "samples.csv", as_csv([{"index": i, **row} for i, row in enumerate(rows)]))
+        write_file(self.folder / "samples.csv", csv_text([{"index": i, **row} for i, row in enumerate(rows)]))
 
     def write_copies(self, near: Nearest, train: Images) -> None:
         """``copies.png``: the samples that are nearest to a training image, with these."""
@@ -129,28 +128,16 @@ class Output:
             points: of the curve.
             test_images: the judge's numbers of these.
         """
-        write_text(self.folder / "tradeoff.csv", as_csv([point._asdict() for point in points]))
+        write_file(self.folder / "tradeoff.csv", csv_text([point._asdict() for point in points]))
         real = (test_images["relative_diversity"], test_images["frechet_distance"])
         self._save(draw_tradeoff(points, {f"{test_images['images']} test images": real}), "tradeoff.png")
 
     def _save(self, figure: Figure, name: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        figure.savefig(temporary, format="png", dpi=150)
-        temporary.replace(path)
+        with as_a_whole(self.folder / name) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
 
 
 def _some(batch: Batch, wanted: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Those of the wanted samples that the batch holds, with their indices."""
     places = torch.isin(batch.index, wanted).nonzero()[:, 0].tolist()
     return ((int(batch.index[place]), batch.image[place]) for place in places)
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys, at least one."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

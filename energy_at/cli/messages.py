@@ -1,12 +1,25 @@
 """Error messages of parser and libraries, reduced to the line that helps."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import energy_at
 from energy_at.types import InputError
 
 SHOW = "--print_config shows every option"
+
+
+@contextmanager
+def plain_reasons() -> Iterator[None]:
+    """Turns what parser, Lightning and constructors complain of into an InputError of one sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise InputError(root_reason(error)) from error
 
 
 def root_reason(error: BaseException) -> str:

@@ -42,6 +42,19 @@ class FunctionParser(_OneLine):
     """For commands that are plain functions."""
 
 
+def link_net_to_data(parser: ArgumentParser, net: str) -> None:
+    """What a net learns from the data set: classes, normalisation and channels.
+
+    Args:
+        parser: that has ``data`` and the net.
+        net: key of the net.
+    """
+    for name in ("num_classes", "mean", "std"):
+        parser.link_arguments(f"data.{name}", f"{net}.init_args.{name}", apply_on="instantiate")
+    channels = f"{net}.init_args.in_channels"
+    parser.link_arguments("data.image_shape", channels, lambda shape: shape[0], apply_on="instantiate")
+
+
 def _own_classes(match: re.Match) -> str:
     # argparse breaks a long name at the line's end
     listed = re.sub(r"\s+", "", match[0].split(":", 1)[1]).split(",")

@@ -2,10 +2,8 @@
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from energy_at.cli.messages import root_reason
-from energy_at.types import InputError
+from energy_at.cli.messages import plain_reasons
 
 
 def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
@@ -19,10 +17,8 @@ def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
     Raises:
         InputError: if there are no such devices.
     """
-    try:
+    with plain_reasons():
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise InputError(root_reason(error)) from error
     fabric.launch()
     return fabric
 

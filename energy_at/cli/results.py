@@ -1,6 +1,5 @@
 """Where a command leaves its results."""
 
-import os
 from pathlib import Path
 
 from torch import nn
@@ -20,11 +19,3 @@ def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kin
     if ckpt_path is not None:
         return Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{kind}")
     return Path("runs") / f"{type(net).__name__}-{kind}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)

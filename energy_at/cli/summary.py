@@ -1,7 +1,6 @@
 """The table at the end of a run."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.attacks import Attack
+from energy_at.evaluation.tables import aligned
+from energy_at.files import write_file
 from energy_at.modules.describe import describe
 
 
@@ -42,18 +43,11 @@ HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "
 def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -> None:
     """Print the table, and write it as ``results.json`` into the run's folder."""
     print(f"\nTest images under {_named(attack)}, float32:")
-    rows = [HEADINGS, *(_cells(row) for row in judged)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    print(aligned([HEADINGS, *(_cells(row) for row in judged)], left=0))
     if folder is None:
         return
-    path = Path(folder) / "results.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"split": "test", "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
-    temporary = path.with_name(".results.json")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    write_file(Path(folder) / "results.json", json.dumps(content, indent=2) + "\n")
     print(f"Run folder: {folder}")
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from energy_at import __version__
 from energy_at.attacks import Attack
 from energy_at.evaluation.checks import check_attacks, check_images, check_net
-from energy_at.evaluation.files import safe_name
 from energy_at.evaluation.store import Store, digest, net_sha256, settings
+from energy_at.files import safe_name
 from energy_at.seeding import seeded_generator
 from energy_at.types import Images, Labels, require
 
@@ -34,6 +34,7 @@ class Bench:
         require(seed >= 0, f"seed is {seed}, but it is at least 0; write seed: 0")
         self.net, self.attacks, self.store, self.device, self.seed = net, attacks, store, device, seed
         self.classes: int | None = None
+        self._settings: dict[str, str] = {}
         check_attacks(attacks)
         # another version of a library, kind of device or memory format may differ in the last digit
         layout = [parameter.is_contiguous() for parameter in net.parameters()]
@@ -78,9 +79,11 @@ class Bench:
 
     def setting(self, name: str) -> str:
         """Name of an attack with a hash of all that decides its result but net and images."""
-        attack = self.attacks[name]
-        setting = digest(name, type(attack), settings(attack), self.seed)
-        return f"{safe_name(name)}-{setting[:16]}"
+        if name not in self._settings:  # once: an attack with a net of its own has its weights hashed
+            attack = self.attacks[name]
+            setting = digest(name, type(attack), settings(attack), self.seed)
+            self._settings[name] = f"{safe_name(name)}-{setting[:16]}"
+        return self._settings[name]
 
     def kept(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The result of this name for this net, on the device: from the store, or computed and kept there."""

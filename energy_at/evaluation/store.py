@@ -4,21 +4,18 @@ A file's name says what it is the result of: net, settings of the attack, images
 so nothing is ever reused for another question; processes that share batches can share the folder.
 """
 
-import os
-import zipfile
 from collections.abc import Iterable, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType
 from typing import Any
-from uuid import uuid4
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from energy_at.types import Ratio
+from energy_at.files import read_arrays, write_arrays
+from energy_at.types import InputError, Ratio
 
 
 class Store:
@@ -36,21 +33,14 @@ class Store:
         if self.folder is None:
             return None
         try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
-                return {key: torch.from_numpy(file[key]) for key in file.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return read_arrays(self.folder / f"{name}.npz")
+        except InputError:
             return None
 
     def keep(self, name: str, result: Mapping[str, Tensor]) -> None:
         """Write a result as a whole or not at all, whenever the process ends."""
-        if self.folder is None:
-            return
-        path = self.folder / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{uuid4().hex}.tmp")  # processes of several machines may share the folder
-        with temporary.open("wb") as file:
-            np.savez(file, **{key: value.cpu().numpy() for key, value in result.items()})
-        os.replace(temporary, path)
+        if self.folder is not None:
+            write_arrays(self.folder / f"{name}.npz", result)
 
 
 def digest(*parts: object) -> str:

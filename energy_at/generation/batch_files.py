@@ -1,19 +1,16 @@
 """Samples on disk, one file a batch, so that a killed run goes on where it stopped and processes share the work."""
 
 import json
-import os
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from energy_at.types import InputError, require
+from energy_at.files import read_arrays, write_arrays, write_file
+from energy_at.types import require
 
 NAME = re.compile(r"(\d+)-(\d+)\.npz")
 
@@ -68,7 +65,7 @@ class BatchFiles:
         if file.is_file():
             _require_same(json.loads(file.read_text()), settings, self.folder)
         else:
-            _write(file, json.dumps(settings, indent=2).encode())
+            write_file(file, json.dumps(settings, indent=2))
 
     def done(self) -> list[tuple[int, int]]:
         """First and last index of every file, in order."""
@@ -99,14 +96,7 @@ class BatchFiles:
     def keep(self, batch: Batch) -> None:
         """Write a batch as a whole or not at all, whenever the process ends."""
         first, last = int(batch.index[0]), int(batch.index[-1])
-        path = self.folder / f"{first:08d}-{last:08d}.npz"
-        temporary = path.with_suffix(f".{uuid4().hex}.tmp")  # processes of several machines may share the folder
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **{name: tensor.cpu().numpy() for name, tensor in batch._asdict().items()})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_arrays(self.folder / f"{first:08d}-{last:08d}.npz", batch._asdict())
 
     def read(self, n: int) -> Iterator[Batch]:
         """The samples 0..n-1 in order, each once, with no more than a file in memory.
@@ -118,7 +108,8 @@ class BatchFiles:
         for first, last in self.done():
             if first < n and last >= wanted:
                 _require_whole(wanted, first, self.folder)
-                yield _load(self.folder / f"{first:08d}-{last:08d}.npz").part(wanted - first, n - first)
+                arrays = read_arrays(self.folder / f"{first:08d}-{last:08d}.npz", Batch._fields)
+                yield Batch(**arrays).part(wanted - first, n - first)
                 wanted = last + 1
         _require_whole(wanted, n, self.folder)
 
@@ -127,20 +118,6 @@ def _runs(indices: Tensor) -> list[Tensor]:
     """Split increasing integers where one is left out."""
     cuts = (indices.diff() > 1).nonzero()[:, 0] + 1
     return [run for run in indices.tensor_split(cuts) if len(run)]
-
-
-def _load(path: Path) -> Batch:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return Batch(**{name: torch.from_numpy(file[name]) for name in Batch._fields})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged ({error}); delete it and run the same command again") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(f".{uuid4().hex}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def _require_whole(wanted: int, first: int, folder: Path) -> None:

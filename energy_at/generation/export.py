@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 from PIL import Image
 from torch import Tensor
 
+from energy_at.files import as_a_whole
 from energy_at.generation.batch_files import Batch
 
 
@@ -25,12 +26,8 @@ def write_npz(path: Path, batches: Iterable[Batch], n: int) -> None:
         batches: of all samples in order, at least one.
         n: their number.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with as_a_whole(path) as temporary:
         _write_arrays(temporary, batches, n)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_png(folder: Path, batches: Iterable[Batch], class_names: Sequence[str]) -> None:

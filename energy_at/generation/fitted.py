@@ -1,6 +1,5 @@
 """What is fitted to a data set class by class: its checks, its file and its device."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -8,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from energy_at.files import as_a_whole
 from energy_at.generation.noise import choice
 from energy_at.types import Images, InputError, Labels, require
 
@@ -51,13 +51,9 @@ class Fitted:
             InputError: before fit or load.
         """
         path, _ = Path(path), self["counts"]
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         options = {name: getattr(self, name) for name in self.option_names}
-        try:
+        with as_a_whole(path) as unfinished:
             torch.save({"kind": type(self).__name__, "options": options, "tensors": self._tensors}, unfinished)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -86,7 +82,6 @@ class Fitted:
             self._tensors = type(self).load(path)._tensors
         except InputError:
             fit()
-            path.parent.mkdir(parents=True, exist_ok=True)
             self.save(path)
         return self
 

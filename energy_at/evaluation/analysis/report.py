@@ -19,9 +19,9 @@ from energy_at.evaluation.analysis.means import mean_rows
 from energy_at.evaluation.analysis.page import Picture, page
 from energy_at.evaluation.analysis.plate import Plate
 from energy_at.evaluation.analysis.result import Analysis, Row
-from energy_at.evaluation.files import safe_name, write_file
 from energy_at.evaluation.tables import csv_text
 from energy_at.evaluation.training_run import TrainingRun
+from energy_at.files import safe_name, write_file
 
 DPI = 130  # sharp on the page and in print
 PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, KL, LANDSCAPE, CLASSES)

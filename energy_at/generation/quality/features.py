@@ -1,17 +1,15 @@
 """What a network sees in images: the vectors in which sets of images are compared."""
 
-import os
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from energy_at.files import read_arrays, write_arrays
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, InputError, Labels, require
 
 
 class Features(NamedTuple):
@@ -104,13 +102,8 @@ def kept_features(path: Path, compute: Callable[[], Features]) -> Features:
         compute: when there is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return Features(*(torch.from_numpy(file[name]) for name in Features._fields))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return Features(**read_arrays(path, Features._fields))
+    except InputError:
         features = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.savez(file, **{name: tensor.numpy() for name, tensor in features._asdict().items()})
-    os.replace(temporary, path)
+    write_arrays(path, features._asdict())
     return features

@@ -1,6 +1,6 @@
 import pytest
 
-from energy_at.evaluation.files import safe_name, write_file
+from energy_at.files import safe_name, write_file
 
 
 @pytest.mark.parametrize("content", ["täxt", b"\x00bytes"])
