@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "callbacks": MATHEMATICS | {"generation", "evaluation"},
     "loggers": MATHEMATICS | {"evaluation"},
     "cli": MATHEMATICS | {"generation", "evaluation", "models", "data", "modules", "callbacks", "loggers"},
+    "__main__": {"cli"},
     "": set(),  # energy_at/__init__.py names everything, and imports it when it is used
 }
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "torchmetrics"}

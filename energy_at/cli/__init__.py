@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from energy_at.cli.first_look import FirstLookError, first_look
+from energy_at.cli.first_look import FirstLookError, expanded, first_look
 
 __all__ = ["main"]
 
@@ -14,7 +14,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number.
     """
-    args = list(sys.argv[1:] if args is None else args)
+    args = expanded(sys.argv[1:] if args is None else args)
     try:
         text = first_look(args)
     except FirstLookError as error:

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "evaluate": "clean and robust accuracy of any net under a list of attacks",
     "analyze": "the energy picture of one or several nets: figures, their numbers and a report",
     "generate": "draw images from a robust classifier",
+    "reproduce": "train and evaluate the methods of a table with several seeds",
 }
 COMMANDS = LIGHTNING_COMMANDS | FUNCTIONS
 SECTIONS = (
@@ -47,6 +48,7 @@ commands:
   energy-at fit -c cifar10_pgd_at.yaml --model.attack.eps 4/255  any value can be set by a flag
   energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
   energy-at evaluate -c eval_cifar10.yaml --ckpt_path best.ckpt  attack it by PGD-50-10, AutoAttack and others
+  energy-at reproduce co-digits                                  a table of docs/results.md, with its figure
   energy-at fit -c CONFIG --print_config                         show every value
   energy-at COMMAND --help                                       show every flag
 
@@ -84,6 +86,14 @@ def first_look(args: Sequence[str]) -> str | None:
         if arg.startswith("--"):
             _check_flag(arg[2:].split("=")[0].split(".")[0].rstrip("+"))
     return None
+
+
+def expanded(args: Sequence[str]) -> list[str]:
+    """``COMMAND NAME`` means ``COMMAND --config COMMAND/NAME.yaml``: a table's name stands for its definition."""
+    if len(args) < 2 or args[0] not in FUNCTIONS or args[1].startswith("-"):
+        return list(args)
+    name = args[1] if args[1].endswith(".yaml") else f"{args[0]}/{args[1]}.yaml"
+    return [args[0], "--config", name, *args[2:]]
 
 
 def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:

@@ -15,6 +15,16 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+        lines: of equally many cells; the first holds the headings.
+    """
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled) + "\n"
+
+
 def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     """Columns for the screen.
 

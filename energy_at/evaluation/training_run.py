@@ -81,6 +81,17 @@ def read_run(path: str | Path, name: str = "") -> TrainingRun:
     return TrainingRun(name, rows)
 
 
+def joined(parts: Sequence[TrainingRun], name: str = "") -> TrainingRun:
+    """One run whose training was interrupted and resumed: an epoch that two parts tell of counts as the later tells it.
+
+    Args:
+        parts: in their order, at least one.
+        name: of the run.
+    """
+    epochs = {row["epoch"]: row for part in parts for row in part.rows}
+    return TrainingRun(name, [row for _, row in sorted(epochs.items())])
+
+
 def metrics_beside(checkpoint: str | Path) -> Path | None:
     """The ``metrics.csv`` of the run that wrote a checkpoint (``RUN/checkpoints/best.ckpt``); None if there is none."""
     path = Path(checkpoint).absolute().parent.parent / "metrics.csv"

@@ -1,0 +1,135 @@
+"""``energy-at reproduce`` as a user runs it, on the digits: its table, going on where it stopped, its mistakes."""
+
+import csv
+import json
+
+import pytest
+
+from energy_at.cli import main
+from energy_at.cli.reproduce import configs_first
+from energy_at.cli.trials import Trial
+from energy_at.types import InputError
+
+FIT = [
+    "--config=digits_rsfgsm_der.yaml",
+    "--trainer.limit_train_batches=3",
+    "--trainer.limit_test_batches=0",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+    "--model.net.width=2",
+    "--model.schedule=null",
+]
+EVALUATE = "-c eval_digits.yaml --only [fgsm] --count 20 --accelerator cpu --devices 1"
+TABLE = f"""
+name: small
+title: Two methods
+runs:
+  RS-FGSM: --model.weight=0
+  RS-FGSM + DER: --model.weight=1
+fit: {" ".join(FIT)} --trainer.max_epochs=1
+evaluate: "{EVALUATE}"
+judged: [best, last]
+seeds: [3]
+jobs: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    (folder / "small.yaml").write_text(TABLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["reproduce", "small.yaml"]) == 0
+    return folder
+
+
+def lines_of(table):
+    with (table / "runs" / "reproduce" / "small" / "small.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_table_has_a_line_a_training_with_what_evaluation_and_log_say(table):
+    lines = lines_of(table)
+    assert [(line["method"], line["seed"], line["epochs"]) for line in lines] == [
+        ("RS-FGSM", "3", "1"),
+        ("RS-FGSM + DER", "3", "1"),
+    ]
+    run = table / "runs" / "reproduce" / "small" / "RS-FGSM_+_DER" / "seed3"
+    judged = json.loads((run / "last" / "evaluation.json").read_text())["results"]
+    assert float(lines[1]["last: fgsm"]) == judged[1]["accuracy"]
+    with (run / "part0" / "metrics.csv").open() as file:
+        robust = [row["val/robust_acc"] for row in csv.DictReader(file) if row["val/robust_acc"]]
+    assert [float(value) for value in robust] == [float(lines[1]["val_last"])]
+    assert (run.parents[1] / "small.png").read_bytes().startswith(b"\x89PNG")
+    assert (run.parents[1] / "small.md").read_text().count("\n") == 4
+
+
+def test_what_is_finished_is_not_done_again(table, monkeypatch, capsys):
+    monkeypatch.chdir(table)
+    before = {path: path.stat().st_mtime_ns for path in table.rglob("*.ckpt")}
+    assert main(["reproduce", "small.yaml"]) == 0
+    assert "2 of 2 trainings are done already" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in table.rglob("*.ckpt")}
+
+
+def test_another_training_is_not_taken_for_this_one(table, monkeypatch, capsys):
+    monkeypatch.chdir(table)
+    assert main(["reproduce", "small.yaml", "--fit=--trainer.max_epochs=2"]) == 2
+    assert "holds a training with other arguments; remove it, or write to another output" in capsys.readouterr().err
+
+
+def trial(folder, epochs):
+    return Trial("DER", 0, [*FIT, f"--trainer.max_epochs={epochs}"], (), (), folder, 1)
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
+    interrupted, whole = tmp_path / "interrupted", tmp_path / "whole"
+    trial(interrupted, 1).run()
+    (trial(interrupted, 1).folder / "part0" / "fit.json").unlink()
+    assert not trial(interrupted, 2).trained
+    trial(interrupted, 2).run()
+    trial(whole, 2).run()
+    resumed, uninterrupted = (trial(folder, 2).result().run.rows for folder in (interrupted, whole))
+    assert [row["epoch"] for row in resumed] == [0, 1]
+    assert resumed == uninterrupted
+
+
+def test_a_failure_is_told_with_its_log_and_leaves_the_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(TABLE)
+    args = ["reproduce", "small.yaml", "--runs.bad=--model.weight=-1", "--evaluate=", "--only=[RS-FGSM,bad]"]
+    assert main(args) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("energy-at: bad, seed 3: energy-at fit ended with code 2 (energy-at: weight is -1")
+    assert said.rstrip().endswith("fit-part0.log")
+    assert [line["method"] for line in lines_of(tmp_path)] == ["RS-FGSM"]
+
+
+def test_flags_win_over_configs_and_the_later_over_the_earlier():
+    args = ["--a=1", "-c", "x.yaml", "--b", "2", "--config=y.yaml", "--a=3"]
+    assert configs_first(args) == ["-c", "x.yaml", "--config=y.yaml", "--a=1", "--b", "2", "--a=3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["co-digit"], "there is no config reproduce/co-digit.yaml; give reproduce/co-digits.yaml"),
+        (["co-digits", "--only=[FGMS]"], "only 'FGMS' is unknown; use FGSM"),
+        (["co-digits", "--jobs=0"], "jobs is 0, but at least one training runs at a time"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(args, words, capsys):
+    assert main(["reproduce", *args]) == 2
+    assert capsys.readouterr().err.startswith(f"energy-at: {words}")
+
+
+def test_a_checkpoint_that_no_training_left_is_missed(tmp_path):
+    judging = Trial("AT", 0, [], ["-c", "eval_digits.yaml"], ["best"], tmp_path)
+    part = judging.folder / "part0"
+    part.mkdir(parents=True)
+    (part / "fit.json").write_text('{"fit": [], "seconds": 1, "epochs": 1}')
+    with pytest.raises(InputError, match=r"has left no best.ckpt in .*; judge another checkpoint"):
+        judging.run()
