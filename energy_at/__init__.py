@@ -42,7 +42,7 @@ _HOMES = {
         "generate",
         "sample_seeds",
     ),
-    "modules": ("AdversarialTraining", "StandardAT", "TRADES", "WEAT", "DER"),
+    "modules": ("AdversarialTraining", "StandardAT", "TRADES", "WEAT", "DER", "LinearDER"),
     "callbacks": ("EnergyLogger", "EnergyPlot", "OverfittingMonitor"),
     "data": (
         "CIFAR10",

@@ -1,4 +1,4 @@
-"""The losses of standard AT, TRADES, WEAT and DER. Pure functions of logits, averaged over the batch."""
+"""The losses of standard AT, TRADES, WEAT, DER and LinearDER. Pure functions of logits, averaged over the batch."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -149,3 +149,67 @@ def der_loss(
     """
     penalised = delta_energy_penalty(logits_ref, logits_adv, y, terms, penalty, detach)
     return at_loss(logits_adv, y, label_smoothing) + weight * penalised
+
+
+def delta_energy_curvature(
+    logits_start: Logits,
+    logits_between: Logits,
+    logits_adv: Logits,
+    y: Labels,
+    position: PerSample,
+    terms: Terms = "both",
+) -> torch.Tensor:
+    """Mean squared deviation of dE from a straight line along the attack's step (this project's own; in no paper).
+
+    For x_t = x_0 + t (x* - x_0) the deviation is dE(x_0, x_t) - t dE(x_0, x*), with dE(a, b) = E(a) - E(b): 0 for every
+    net whose energy is linear along the step, whatever its slope.
+
+    Args:
+        logits_start: [M, K] of the attack's starting points x_0; without images the penalty is 0.
+        logits_between: [M, K] of the points x_t.
+        logits_adv: [M, K] of the adversarial images x*.
+        y: [M], labels in 0..K-1.
+        position: [M], t in [0, 1].
+        terms: E(x) ("marginal"), E(x, y) ("joint"), or the sum of both penalties.
+
+    Raises:
+        InputError: if ``terms`` is unknown.
+    """
+    require_one_of("terms", terms, get_args(Terms))
+    total = logits_adv.new_zeros(())
+    if len(position) == 0:
+        return total
+    if terms in ("marginal", "both"):
+        along, whole = (delta_marginal_energy(logits_start, end) for end in (logits_between, logits_adv))
+        total = total + (along - position * whole).square().mean()
+    if terms in ("joint", "both"):
+        along, whole = (delta_joint_energy(logits_start, end, y) for end in (logits_between, logits_adv))
+        total = total + (along - position * whole).square().mean()
+    return total
+
+
+def linear_der_loss(
+    logits_start: Logits,
+    logits_between: Logits,
+    logits_adv: Logits,
+    y: Labels,
+    position: PerSample,
+    weight: float = 1.0,
+    terms: Terms = "both",
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """LinearDER: mean CE(x*, y) + weight C, C the curvature of the energies of the first M images (this project's own).
+
+    Args:
+        logits_start: [M, K], see ``delta_energy_curvature``.
+        logits_between: [M, K].
+        logits_adv: [N, K] of all adversarial images, N at least M.
+        y: [N], labels in 0..K-1.
+        position: [M].
+        weight: of the penalty, at least 0.
+        terms: see ``delta_energy_curvature``.
+        label_smoothing: of the cross-entropy, in [0, 1).
+    """
+    seen = len(position)
+    curvature = delta_energy_curvature(logits_start, logits_between, logits_adv[:seen], y[:seen], position, terms)
+    return at_loss(logits_adv, y, label_smoothing) + weight * curvature

@@ -57,6 +57,32 @@ def plain_penalty(logits_ref, logits_adv, y, terms, penalty):
     return total
 
 
+@pytest.mark.parametrize("terms", ["marginal", "joint", "both"])
+def test_a_net_with_linear_energies_has_no_curvature_whatever_its_slope(batch, terms):
+    start, end, y = batch
+    t = torch.linspace(0, 1, N, dtype=torch.float64)
+    # joint energies are linear in the logits; the marginal one is linear where all logits move alike
+    joint = start + t[:, None] * (end - start)
+    marginal = start + t[:, None] * 7.0
+    if terms == "joint":
+        assert objectives.delta_energy_curvature(start, joint, end, y, t, terms).item() == pytest.approx(0, abs=1e-24)
+        assert objectives.delta_energy_curvature(start, joint, end, y, t, "marginal") > 1e-3
+    else:
+        assert objectives.delta_energy_curvature(start, marginal, start + 7, y, t, terms) < 1e-24
+
+
+def test_curvature_is_the_squared_deviation_from_the_line(batch):
+    start, _, y = batch
+    off = torch.arange(1.0, N + 1, dtype=torch.float64)
+    t = torch.full((N,), 0.25, dtype=torch.float64)
+    between = start + 0.25 * 3.0 + off[:, None]  # all logits alike: E and E(., y) both deviate by ``off``
+    found = objectives.delta_energy_curvature(start, between, start + 3.0, y, t)
+    assert found.item() == pytest.approx(2 * (off**2).mean().item())
+    loss = objectives.linear_der_loss(start[:3], between[:3], start + 3.0, y, t[:3], weight=0.5)
+    expected = objectives.at_loss(start + 3.0, y) + 0.5 * 2 * (off[:3] ** 2).mean()
+    assert loss.item() == pytest.approx(expected.item())
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_at_loss_equals_its_formula(batch, smoothing):
     _, logits_adv, y = batch

@@ -38,8 +38,10 @@ def catastrophic(history: Sequence[Epoch], ratio: float = 0.1, gap: float = 0.2,
     """Whether the newest epochs show catastrophic overfitting.
 
     For ``patience`` epochs the accuracy under the multi-step attack has been below ``ratio`` times the accuracy under
-    a single step, and more than ``gap`` below it. (A young net can look like that for one epoch, while its batch-norm
-    statistics still move; and a net trained by single steps at a large eps may well stay at a third for long.)
+    a single step, and more than ``gap`` below it; or has fallen, to less than half of what it has been and by more
+    than ``gap / 8``: then ``2.5 ratio`` and ``gap / 4`` suffice. (A young net can be below for some epochs, but rises;
+    a net trained by single steps at a large eps may well stay at a third for long; and where images are hard, even a
+    single step leaves less than ``gap``.)
 
     Args:
         history: epochs so far, the newest last.
@@ -47,12 +49,14 @@ def catastrophic(history: Sequence[Epoch], ratio: float = 0.1, gap: float = 0.2,
         gap: least difference of the two accuracies, in (0, 1).
         patience: epochs that the collapse has to last, at least 1.
     """
-    newest = history[-patience:]
-    collapsed = [
-        epoch.robust_acc < ratio * epoch.single_step_acc and epoch.single_step_acc - epoch.robust_acc > gap
-        for epoch in newest
-    ]
-    return len(newest) == patience and all(collapsed)
+    if len(history) < patience:
+        return False
+    best = max(epoch.robust_acc for epoch in history)
+    return all(
+        _apart(epoch, ratio, gap)
+        or (epoch.robust_acc < min(best / 2, best - gap / 8) and _apart(epoch, 2.5 * ratio, gap / 4))
+        for epoch in history[-patience:]
+    )
 
 
 def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, patience: int = 3) -> bool:
@@ -95,6 +99,11 @@ def onsets(epochs: Sequence[int], history: Sequence[Epoch], patience: int = 2) -
         elif not found and robust(history[: i + 1]):
             found[ROBUST] = epochs[i]
     return found
+
+
+def _apart(epoch: Epoch, ratio: float, gap: float) -> bool:
+    difference = epoch.single_step_acc - epoch.robust_acc
+    return epoch.robust_acc < ratio * epoch.single_step_acc and difference > gap
 
 
 def _smooth(values: Sequence[float], window: int) -> np.ndarray:

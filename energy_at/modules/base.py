@@ -132,9 +132,9 @@ class AdversarialTraining(L.LightningModule):
         epochs = self.trainer.current_epoch + self._batch_idx / self.trainer.num_training_batches
         return self.attack.scaled(min(1.0, epochs / self.eps_warmup))
 
-    def step_generator(self) -> torch.Generator:
-        """Source of this step's noise: a function of seed, epoch, step, rank and micro-batch."""
-        place = (self.current_epoch, self._batch_idx, self.global_rank, *self._part)
+    def step_generator(self, *purpose: int) -> torch.Generator:
+        """Source of this step's noise: a function of seed, epoch, step, rank, micro-batch and purpose."""
+        place = (self.current_epoch, self._batch_idx, self.global_rank, *self._part, *purpose)
         return seeded_generator(self.device, self.seed, *place)
 
     def natural_logits(self, x: Images) -> Logits:

@@ -24,9 +24,16 @@ def test_a_net_that_was_never_robust_counts_too():
     assert first(catastrophic, history([0.0, 0.01, 0.0, 0.0], [0.05, 0.15, 0.35, 0.5])) == 3
 
 
+def test_a_fall_counts_where_even_a_single_step_leaves_little():
+    """PreActResNet of width 16 on CIFAR-10 JPEG, FGSM at eps 16/255 (docs/results/jpeg/fgsm-metrics.csv)."""
+    assert first(catastrophic, history([0.063, 0.006, 0.027, 0.003], [0.23, 0.08, 0.20, 0.22])) == 2
+
+
 @pytest.mark.parametrize(
     ("robust_acc", "single"),
     [
+        ([0.007, 0.00, 0.00, 0.01], [0.09, 0.12, 0.14, 0.14]),  # one image more or less is no fall
+        ([0.00, 0.04, 0.03, 0.04, 0.06, 0.10], [0.15, 0.21, 0.32, 0.33, 0.36, 0.42]),  # digits, RS-FGSM at eps 0.3
         ([0.20, 0.28, 0.33, 0.40, 0.45], [0.26, 0.34, 0.40, 0.50, 0.56]),  # healthy
         ([0.45, 0.02, 0.44, 0.46], [0.55, 0.60, 0.55, 0.56]),  # one bad epoch
         ([0.00, 0.01, 0.02, 0.02], [0.10, 0.12, 0.15, 0.18]),  # a young net, weak against everything

@@ -1,6 +1,7 @@
 """One whole step of each objective against a plain transcription of its formulas: loss and weight gradients."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from energy_at.attacks import FGSM, PGD, RSFGSM
 from energy_at.models import SmallNet
-from energy_at.modules import DER, TRADES, WEAT, StandardAT
+from energy_at.modules import DER, TRADES, WEAT, LinearDER, StandardAT
 
 EPS, STEP, STEPS = 0.1, 0.03, 4
 
@@ -135,6 +136,34 @@ def test_der_step_is_cross_entropy_and_squared_energy_differences(batch, passes,
     marginal = adv_side.exp().sum(1).log() - ref_side.exp().sum(1).log()
     joint = (adv_side - ref_side)[torch.arange(len(y)), y]
     assert_same_step(module, plain, ce + 0.7 * (marginal**2).mean() + 0.7 * (joint**2).mean(), batch)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_linear_der_step_is_cross_entropy_and_the_energies_curvature(batch, share):
+    x, y = batch
+    module, plain = LinearDER(net(), weight=0.7, share=share, attack=RSFGSM(eps=EPS, alpha=0.125)), net()
+    start = (x + torch.empty_like(x).uniform_(-EPS, EPS, generator=module.step_generator())).clamp(0, 1)
+    x_grad = start.clone().requires_grad_()
+    F.cross_entropy(copy.deepcopy(plain)(x_grad), y).backward()
+    x_adv = torch.min(torch.max(start + 0.125 * x_grad.grad.sign(), x - EPS), x + EPS).clamp(0, 1)
+
+    seen = math.ceil(share * len(x))
+    t = torch.rand(seen, generator=module.step_generator(1), dtype=x.dtype)
+    between = torch.stack([(1 - s) * a + s * b for s, a, b in zip(t, start, x_adv, strict=False)])
+    logits = plain(torch.cat([start[:seen], between, x_adv]))
+    labels = [*y[:seen], *y[:seen], *y]
+    energies = [torch.stack([-f.exp().sum().log(), -f[k]]) for f, k in zip(logits, labels, strict=True)]
+    first, middle, last = energies[:seen], energies[seen : 2 * seen], energies[2 * seen : 3 * seen]
+    line = [(1 - s) * a + s * b for s, a, b in zip(t, first, last, strict=True)]
+    curvature = sum(((a - b) ** 2).sum() for a, b in zip(line, middle, strict=True)) / seen
+    assert_same_step(module, plain, F.cross_entropy(logits[2 * seen :], y) + 0.7 * curvature, batch)
+
+
+def test_linear_der_without_weight_is_standard_at(batch):
+    x, y = batch
+    module, plain = LinearDER(net(), weight=0, attack=RSFGSM(eps=EPS)), StandardAT(net(), attack=RSFGSM(eps=EPS))
+    ours, theirs = module.objective(x, y), plain.objective(x, y)
+    assert torch.equal(ours["loss"], theirs["loss"])
 
 
 def test_natural_logits_are_those_of_the_training_mode_and_leave_no_trace(batch):
