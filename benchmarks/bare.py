@@ -62,19 +62,24 @@ def floor_step(net: nn.Module, x: Tensor, y: Tensor, passes: Passes, half: bool)
 
     def step() -> None:
         with autocast(x.device, half):
-            net.train(passes.training)
-            for _ in range(passes.forwards):
-                with torch.no_grad():
-                    net(x)
-            for _ in range(passes.gradients):
-                image = x.detach().requires_grad_()
-                torch.autograd.grad(F.cross_entropy(net(image), y), image)
+            attack_passes(net.train(passes.training), x, y, passes)
             net.train()
             loss = sum(F.cross_entropy(net(joined), labels) for _ in range(passes.updates))
-        net.zero_grad()
-        loss.backward()
+        if passes.updates > 0:
+            net.zero_grad()
+            loss.backward()
 
     return step
+
+
+def attack_passes(net: nn.Module, x: Tensor, y: Tensor, passes: Passes) -> None:
+    """Those of an attack: forward alone, and with the gradient at the images."""
+    for _ in range(passes.forwards):
+        with torch.no_grad():
+            net(x)
+    for _ in range(passes.gradients):
+        image = x.detach().requires_grad_()
+        torch.autograd.grad(F.cross_entropy(net(image), y), image)
 
 
 def _nhwc(x: Tensor) -> bool:

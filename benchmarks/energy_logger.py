@@ -8,7 +8,8 @@ from typing import Any
 
 import lightning as L
 
-from benchmarks.fitting import EpochTimer, fit, images
+from benchmarks.fitting import EpochTimer, fit
+from benchmarks.loader import images
 from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, compare
 from energy_at.attacks import FGSM
@@ -37,9 +38,8 @@ class EveryOtherEpoch(EnergyLogger):
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """One row; the first two epochs are warm-up."""
-    steps = 25 if setting.quick else 50
     module = StandardAT(setting.narrow(), attack=FGSM(), channels_last=True)
     timer = EpochTimer(setting.device)
-    fit(module, [timer, EveryOtherEpoch()], images(128), steps, 2 + 4 * setting.rounds, bar=False)
+    fit(module, [timer, EveryOtherEpoch()], images(128), setting.steps, 2 + 4 * setting.rounds, bar=False)
     without, logged = Measured(timer.epochs[2::2]), Measured(timer.epochs[3::2])
     return [compare("energy logger on / off: narrow net, FGSM, batch 128", logged, without, Goal(1.03))]

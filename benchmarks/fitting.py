@@ -1,23 +1,28 @@
-"""A Trainer whose epochs are timed, with something else run and timed between two of them."""
+"""A Trainer whose epochs are timed, with other epochs run and timed between two of them."""
 
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning as L
 import torch
+from torch import Tensor, nn
 
+from benchmarks import textbook
 from benchmarks.bare import updating
-from benchmarks.loader import Noise
+from benchmarks.loader import Noise, per_image_loader, to_device
+from benchmarks.textbook import Loss
 from benchmarks.watch import Lap, Watch
 from energy_at.data import InMemoryData
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
+
+Batch: TypeAlias = Sequence[Tensor]
 
 
 class EpochTimer(L.Callback):
@@ -25,21 +30,21 @@ class EpochTimer(L.Callback):
 
     Args:
         device: where the training runs.
-        between: done and timed before each epoch.
+        between: each done and timed before each epoch.
     """
 
-    def __init__(self, device: torch.device, between: Callable[[], Lap] | None = None) -> None:
+    def __init__(self, device: torch.device, *between: Callable[[], Lap]) -> None:
         self.device = device
         self.between = between
         self.epochs: list[Lap] = []
-        self.betweens: list[Lap] = []
+        self.betweens: list[list[Lap]] = [[] for _ in between]
         self._watch: Watch | None = None
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the epoch before, and open this one."""
         self._close()
-        if self.between is not None:
-            self.betweens.append(self.between())
+        for laps, other in zip(self.betweens, self.between, strict=True):
+            laps.append(other())
         self._watch = Watch(self.device)
 
     def on_train_batch_start(
@@ -81,26 +86,36 @@ def fit(
 
 def bare_epoch(module: AdversarialTraining, data: InMemoryData, steps: int) -> Callable[[], Lap]:
     """The same module's step on the same data, and nothing else; the function runs and times one epoch."""
-    update = updating(module, half=True)
-    loader = data.train_dataloader()
+    update, device = updating(module, half=True), module.device
+
+    def step(batch: Batch) -> None:
+        x, y = data.on_after_batch_transfer(to_device(batch, device))
+        update(x.contiguous(memory_format=torch.channels_last), y)
+
+    return epoch_of(step, data.train_dataloader(), steps, device)
+
+
+def textbook_epoch(net: nn.Module, loss: Loss, data: Noise, steps: int) -> Callable[[], Lap]:
+    """The textbook's step on images that a per-image loader delivers."""
+    device = next(net.parameters()).device
+    update = textbook.updating(net, loss)
+    return epoch_of(lambda batch: update(*to_device(batch, device)), per_image_loader(data, device), steps, device)
+
+
+def epoch_of(
+    step: Callable[[Batch], None], loader: Iterable[Batch], steps: int, device: torch.device
+) -> Callable[[], Lap]:
+    """Runs the step on so many batches, and times it step by step."""
 
     def epoch() -> Lap:
-        watch = Watch(module.device)
-        for step, batch in enumerate(islice(loader, steps)):
-            if step > 0:
+        watch = Watch(device)
+        for done, batch in enumerate(islice(loader, steps)):
+            if done > 0:
                 watch.mark()
-            x, y = data.on_after_batch_transfer(tuple(tensor.to(module.device) for tensor in batch))
-            update(x.contiguous(memory_format=torch.channels_last), y)
+            step(batch)
         return watch.lap()
 
     return epoch
-
-
-def images(batch_size: int) -> Noise:
-    """Random images in memory, cropped and mirrored like CIFAR-10's."""
-    data = Noise(batch_size=batch_size, val_size=0)
-    data.setup("fit")
-    return data
 
 
 @contextmanager

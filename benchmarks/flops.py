@@ -5,12 +5,12 @@ computed. The hours are arithmetic, not a measurement: FLOPs / (GPUs x peak x ef
 """
 
 import argparse
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -82,16 +82,15 @@ class Cost:
         return passes.forwards * self.forward + passes.gradients * self.gradient + update
 
 
-def cost(training: Training, images: int = 2) -> Cost:
-    """Counted on shapes alone; linear in the images."""
-    with FakeTensorMode():
-        net = training.net()
-        x = torch.rand(images, 3, training.size, training.size)
-        y = torch.zeros(images, dtype=torch.long)
-        forward = counted(lambda: net(x)) // images
-        update = counted(lambda: F.cross_entropy(net(x), y).backward()) // images
-        net.requires_grad_(False)  # what an attack's autograd.grad computes: the gradient at the images alone
-        gradient = counted(lambda: F.cross_entropy(net(x.requires_grad_()), y).backward()) // images
+def cost(net: nn.Module, size: int = 32, images: int = 2) -> Cost:
+    """Counted on shapes alone, without computing; linear in the images."""
+    net = copy.deepcopy(net).to("meta")
+    x = torch.empty(images, 3, size, size, device="meta")
+    y = torch.zeros(images, dtype=torch.long, device="meta")
+    forward = counted(lambda: net(x)) // images
+    update = counted(lambda: F.cross_entropy(net(x), y).backward()) // images
+    net.requires_grad_(False)  # what an attack's autograd.grad computes: the gradient at the images alone
+    gradient = counted(lambda: F.cross_entropy(net(x.requires_grad_()), y).backward()) // images
     return Cost(forward, gradient, update, sum(parameter.numel() for parameter in net.parameters()))
 
 
@@ -105,7 +104,8 @@ def counted(run: Callable[[], object]) -> int:
 def main(args: Sequence[str] | None = None) -> None:
     """Print both tables."""
     options = parser().parse_args(args)
-    costs = {training: cost(training) for training in TRAININGS}
+    with torch.device("meta"):
+        costs = {training: cost(training.net(), training.size) for training in TRAININGS}
     print_table(FLOPS, [flops_row(training, found) for training, found in costs.items()])
     print(f"\nAssumed: {options.efficiency:.0%} of {options.peak:g} TFLOP/s, {options.link:g} GB/s\n")
     rate = options.peak * 1e12 * options.efficiency

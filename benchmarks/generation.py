@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.memory import peak_memory
 from benchmarks.setting import Setting
-from benchmarks.timing import Goal, alternate, compare
-from benchmarks.watch import Lap
+from benchmarks.timing import Goal, alternate, combined, compare
 from energy_at.attacks import PGD
 from energy_at.data import Digits
 from energy_at.generation import ClassPCA, EnergyTargets, LangevinSampler, sample_seeds
@@ -68,17 +67,16 @@ def batched(recipe: Recipe, setting: Setting, name: str) -> dict[str, Any]:
     """A batch of 1,000, against 100 samples one by one."""
     few, many = (40, 200) if setting.quick else (100, 1000)
     one = partial(one_by_one, recipe, torch.arange(few))
-    took = alternate({"batch": partial(recipe.sample, torch.arange(many)), "loop": one}, setting.rounds, setting.device)
-    per_image = many / few  # the loop makes so many times fewer
-    took["loop"].laps = [Lap(tuple(per_image * t for t in lap.pieces), lap.others) for lap in took["loop"].laps]
-    return compare(f"per-sample loop / batch, {name}", took["loop"], took["batch"], Goal(10, least=True))
+    took = alternate({"batch": partial(recipe.sample, torch.arange(many)), "loop": one}, setting, number=1)
+    loop = combined((took["loop"], many / few))
+    return compare(f"per-sample loop / batch, {name}", loop, took["batch"], Goal(10, least=True))
 
 
 def stopping(recipe: Recipe, setting: Setting) -> dict[str, Any]:
     """Time with energy targets against time without; what the net does not see should cost nothing."""
     index, free = torch.arange(200 if setting.quick else 1000), recipe._replace(targets=None)
     steps = {"targets": partial(recipe.sample, index), "all steps": partial(free.sample, index)}
-    took = alternate(steps, setting.rounds, setting.device)
+    took = alternate(steps, setting, number=1)
     seen = passes(recipe, index) / passes(free, index)
     row = compare(
         "time with energy targets / all steps", took["targets"], took["all steps"], Goal(round(1.2 * seen, 3))

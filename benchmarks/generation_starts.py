@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from energy_at.cli.commands import command_parser
 from energy_at.cli.generation_fits import TrainingImages
-from energy_at.cli.generation_output import as_csv
-from energy_at.cli.results import write_text
 from energy_at.data.base import ImageData
 from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.conditions import device_of
 from energy_at.evaluation.runner import exact
+from energy_at.evaluation.tables import csv_text, markdown
+from energy_at.files import write_file
 from energy_at.generation import ClassInit, ClassPCA, GaussianInit, LangevinSampler, LocalPCA, UniformInit
 from energy_at.generation.chain import Snapshots, to_bytes
 from energy_at.generation.mosaics import INCHES, show_mosaic
@@ -79,8 +79,8 @@ def study(
                 measure(found, name, free, aimed, after, eyes, batch_size)
                 pictures.setdefault(name, shown(free, aimed, max(after)))
                 rows = [{"start": start, "steps": rule, **summary(all_)} for (start, rule), all_ in found.items()]
-                write_text(Path(output) / "starts.csv", as_csv(rows))
-    write_text(Path(output) / "starts.md", table(rows))
+                write_file(Path(output) / "starts.csv", csv_text(rows))
+    write_file(Path(output) / "starts.md", table(rows))
     draw(pictures, max(after)).savefig(Path(output) / "starts.png", dpi=150)
     print(table(rows))
 
@@ -146,11 +146,11 @@ def summary(numbers: list[dict[str, float]]) -> dict[str, float]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
-    lines = [["start", "steps", *(name.replace("_", " ") for name in MEASURES)], ["---"] * (2 + len(MEASURES))]
+    lines = [["start", "steps", *(name.replace("_", " ") for name in MEASURES)]]
     for row in rows:
         cells = (f"{row[name]:.2f} ± {row[name + '_std']:.2f}" for name in MEASURES)
         lines.append([row["start"], row["steps"], *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown(lines)
 
 
 def shown(free: Recipe, aimed: Recipe, steps: int) -> list[torch.Tensor]:

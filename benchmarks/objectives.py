@@ -1,50 +1,77 @@
-"""The training step of every objective, each against the bare passes that it cannot do without.
+"""The training step of every objective: against a textbook loop, and against the passes that it cannot do without.
 
-ResNet-18, 64 images of 32x32, bf16 autocast and NHWC memory on both sides; ours includes the optimizer's update, the
-floor does not (``benchmarks.bare``).
+A narrow PreActResNet-18, images of 32x32. Ours and the floor run in bf16 autocast and NHWC memory; ours includes the
+optimizer's update, the floor does not (``benchmarks.bare``). The textbook loop is ``benchmarks.textbook``'s.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from benchmarks import textbook
 from benchmarks.bare import Passes, floor_step, module_step
+from benchmarks.flops import cost
+from benchmarks.limits import best_product, share
 from benchmarks.setting import Setting
-from benchmarks.timing import alternate, compare
-from energy_at.attacks import FGSM, PGD, RSFGSM
+from benchmarks.textbook import textbook_step
+from benchmarks.timing import Goal, alternate, compare
+from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM
 from energy_at.modules import DER, TRADES, WEAT, AdversarialTraining, StandardAT
 
-SINGLE = Passes(gradients=1)
+ONE_STEP = Passes(gradients=1)
 TRADES_PASSES = Passes(gradients=10, forwards=1, updates=2, training=False)
 
 
-def cases(setting: Setting) -> dict[str, tuple[AdversarialTraining, Passes]]:
-    """The modules, and the passes of their floors."""
-    net = setting.resnet
+@dataclass(frozen=True)
+class Case:
+    """One objective.
+
+    Args:
+        module: ours.
+        passes: of the floor.
+        loss: of the textbook.
+    """
+
+    module: AdversarialTraining
+    passes: Passes
+    loss: textbook.Loss
+
+
+def cases(setting: Setting) -> dict[str, Case]:
+    """All objectives, AT and DER with several attacks."""
+    net, nhwc = setting.narrow, {"channels_last": True}
+    at, der = textbook.at, textbook.der
     return {
-        "AT, FGSM": (StandardAT(net(), attack=FGSM(), channels_last=True), SINGLE),
-        "AT, RS-FGSM": (StandardAT(net(), attack=RSFGSM(), channels_last=True), SINGLE),
-        "AT, PGD-10": (StandardAT(net(), attack=PGD(), channels_last=True), Passes()),
-        "TRADES": (TRADES(net(), channels_last=True), TRADES_PASSES),
-        "WEAT": (WEAT(net(), channels_last=True), TRADES_PASSES),
-        "DER, RS-FGSM, joint pass": (
-            DER(net(), attack=RSFGSM(), channels_last=True),
-            Passes(gradients=1, joined=2),
-        ),
+        "AT, FGSM": Case(StandardAT(net(), attack=FGSM(), **nhwc), ONE_STEP, at(textbook.FGSM)),
+        "AT, RS-FGSM": Case(StandardAT(net(), attack=RSFGSM(), **nhwc), ONE_STEP, at(textbook.RSFGSM)),
+        "AT, N-FGSM": Case(StandardAT(net(), attack=NFGSM(), **nhwc), ONE_STEP, at(textbook.NFGSM)),
+        "AT, PGD-10": Case(StandardAT(net(), attack=PGD(), **nhwc), Passes(), at(textbook.PGD)),
+        "TRADES": Case(TRADES(net(), **nhwc), TRADES_PASSES, textbook.trades()),
+        "WEAT": Case(WEAT(net(), **nhwc), TRADES_PASSES, textbook.trades(weighted=True)),
+        "DER, RS-FGSM": Case(DER(net(), attack=RSFGSM(), **nhwc), Passes(gradients=1, joined=2), der(textbook.RSFGSM)),
+        "DER, PGD-10": Case(DER(net(), attack=PGD(), **nhwc), Passes(joined=2), der(textbook.PGD)),
     }
 
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
-    """One row an objective."""
-    x, y = setting.batch()
-    x = x.contiguous(memory_format=torch.channels_last)
-    found = []
-    for name, (module, passes) in cases(setting).items():
-        net = setting.resnet().to(memory_format=torch.channels_last)
-        steps = {
-            "ours": module_step(module.to(setting.device), x, y, half=True),
-            "floor": floor_step(net, x, y, passes, half=True),
-        }
-        took = alternate(steps, setting.rounds, setting.device, setting.number)
-        found.append(compare(f"{name} step / floor", took["ours"], took["floor"]))
-    return found
+    """Two rows an objective."""
+    return [row for name, case in cases(setting).items() for row in compared(name, case, setting)]
+
+
+def compared(name: str, case: Case, setting: Setting) -> list[dict[str, Any]]:
+    """Textbook / ours, and ours / floor with its share of the machine's limit."""
+    net, product = setting.narrow().to(memory_format=torch.channels_last), best_product(setting, half=True)
+    steps = {
+        "ours": module_step(case.module.to(setting.device), *setting.batch(nhwc=True), half=True),
+        "floor": floor_step(net, *setting.batch(nhwc=True), case.passes, half=True),
+        "product": product.step,
+        "textbook": textbook_step(setting.narrow(), *setting.batch(), case.loss),
+    }
+    took = alternate(steps, setting)
+    flops = setting.images * cost(net).of(case.passes)
+    limit = {"limit": share(took["ours"], flops, took["product"], product)}
+    return [
+        compare(f"{name} step: textbook / ours", took["textbook"], took["ours"]),
+        compare(f"{name} step: ours / floor", took["ours"], took["floor"], Goal(1.05)) | limit,
+    ]

@@ -21,27 +21,53 @@ class Setting:
     quick: bool = False
 
     @property
+    def cuda(self) -> bool:
+        """Whether this is a GPU, which works ahead of Python and wants more images at a time."""
+        return self.device.type == "cuda"
+
+    @property
     def rounds(self) -> int:
         """Alternations of the long measurements."""
         return 2 if self.quick else 3
 
     @property
+    def seconds(self) -> float:
+        """Short measurements alternate until so much time has passed."""
+        return 0.0 if self.quick else 5.0
+
+    @property
     def number(self) -> int:
         """Steps in one timing: a device that works ahead of Python needs several."""
-        return 20 if self.device.type == "cuda" else 1
+        return 20 if self.cuda else 1
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch; a GPU does all of CIFAR-10's."""
+        return 8 if self.quick else 390 if self.cuda else 48
+
+    @property
+    def images(self) -> int:
+        """Of a batch, where a row says nothing else."""
+        return 128 if self.cuda else 64
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Of growing nets; the narrow one is where Python's share is largest, the last one is ResNet-18."""
+        return (4, 6, 8) if self.quick else (16, 32, 64)
 
     def resnet(self) -> nn.Module:
-        """ResNet-18 (narrow in a quick run), weights from a fixed seed."""
+        """ResNet-18, weights from a fixed seed."""
         torch.manual_seed(0)
-        return ResNet(width=8 if self.quick else 64).to(self.device)
+        return ResNet(width=self.widths[-1]).to(self.device)
 
-    def narrow(self) -> nn.Module:
-        """PreActResNet-18 of width 16: a quarter of the usual width, where Python's share is largest."""
+    def narrow(self, width: int | None = None) -> nn.Module:
+        """PreActResNet-18 of a quarter of the usual width, or of this one."""
         torch.manual_seed(0)
-        return PreActResNet(width=16).to(self.device)
+        return PreActResNet(width=width or self.widths[0]).to(self.device)
 
-    def batch(self, count: int = 64) -> tuple[Tensor, Tensor]:
-        """Random images [count, 3, 32, 32] in NCHW memory, and labels, on the device."""
-        source = torch.Generator().manual_seed(0)
+    def batch(self, count: int | None = None, nhwc: bool = False) -> tuple[Tensor, Tensor]:
+        """Random images [count, 3, 32, 32] in NCHW or NHWC memory, and labels, on the device."""
+        count, source = count or self.images, torch.Generator().manual_seed(0)
         x, y = torch.rand(count, 3, 32, 32, generator=source), torch.randint(10, (count,), generator=source)
-        return x.to(self.device), y.to(self.device)
+        layout = torch.channels_last if nhwc else torch.contiguous_format
+        return x.to(self.device, memory_format=layout), y.to(self.device)

@@ -1,6 +1,7 @@
 """The alternating timer: candidates take turns, so that other load on the machine falls on all of them alike."""
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import torch
 
 from benchmarks.memory import peak_memory
+from benchmarks.setting import Setting
 from benchmarks.watch import Lap, Watch, alone
 
 Step = Callable[[], Any]
 TRIES = 3
+MOST_ROUNDS = 20
 
 
 @dataclass
@@ -57,37 +60,63 @@ class Goal:
         return f"{'>=' if self.least else '<='} {self.bound}"
 
 
-def alternate(steps: dict[str, Step], rounds: int, device: torch.device, number: int = 1) -> dict[str, Measured]:
+def alternate(
+    steps: dict[str, Step], setting: Setting, number: int | None = None, wall: bool = False
+) -> dict[str, Measured]:
     """Time every candidate in every round, after a warm-up in which its memory is measured.
 
     Args:
         steps: the candidates by name, each a function that does one step.
-        rounds: number of rounds.
-        device: where the steps run; it is waited for.
-        number: steps in each timing.
+        setting: the device, which is waited for, and the number of rounds.
+        number: steps in each timing; the setting's by default.
+        wall: other processes do part of the work: wall time, and no memory.
     """
-    measured = {name: Measured(peak=peak_memory(step, device)) for name, step in steps.items()}
-    for _ in range(rounds):
+    device, number, start = setting.device, number or setting.number, time.perf_counter()
+    measured = {name: Measured(peak=first(step, device, wall)) for name, step in steps.items()}
+    for done in range(MOST_ROUNDS):
+        if done >= setting.rounds and time.perf_counter() - start > setting.seconds:
+            break
         for name, step in steps.items():
-            measured[name].laps.append(quietest(step, device, number))
+            measured[name].laps.append(quietest(step, device, number, wall))
     return measured
 
 
-def quietest(step: Step, device: torch.device, number: int = 1) -> Lap:
-    """A timing that no other process disturbed; after ``TRIES`` disturbed ones, the shortest."""
-    laps, tries = [], 1 if alone(device) else TRIES
+def first(step: Step, device: torch.device, wall: bool) -> float | None:
+    """The warm-up, and its peak memory."""
+    peak = peak_memory(step, device)
+    return None if wall else peak
+
+
+def quietest(step: Step, device: torch.device, number: int = 1, wall: bool = False) -> Lap:
+    """A timing that no other program disturbed; after ``TRIES`` disturbed ones, the shortest."""
+    laps, tries = [], 1 if alone(device) and not wall else TRIES
     while not laps or (not laps[-1].quiet and len(laps) < tries):
-        laps.append(timed(step, device, number))
+        laps.append(timed(step, device, number, wall))
     return min(laps, key=lambda lap: lap.seconds)
 
 
-def timed(step: Step, device: torch.device, number: int = 1) -> Lap:
+def timed(step: Step, device: torch.device, number: int = 1, wall: bool = False) -> Lap:
     """One step, averaged over ``number`` of them."""
-    watch = Watch(device)
+    watch = Watch(device, wall)
     for _ in range(number):
         step()
     lap = watch.lap()
     return Lap((lap.seconds / number,), lap.others)
+
+
+def combined(*parts: tuple[Measured, float]) -> Measured:
+    """What these would take one after another, each so many times; round by round."""
+    laps = []
+    for of_round in zip(*(measured.laps for measured, _ in parts), strict=True):
+        counted = list(zip(of_round, (count for _, count in parts), strict=True))
+        pieces = tuple(count * piece for lap, count in counted for piece in lap.pieces)
+        laps.append(Lap(pieces, statistics.mean(lap.others for lap in of_round)))
+    return Measured(laps, max((measured.peak for measured, _ in parts if measured.peak), default=None))
+
+
+def constant(seconds: float, beside: Measured) -> Measured:
+    """A time that is given and not measured, to be compared with one that was."""
+    return Measured([Lap((seconds,), lap.others) for lap in beside.laps])
 
 
 def compare(name: str, over: Measured, under: Measured, goal: Goal | None = None) -> dict[str, Any]:
@@ -100,8 +129,8 @@ def compare(name: str, over: Measured, under: Measured, goal: Goal | None = None
         goal: bound on the ratio.
 
     Returns:
-        The ratio; the quartiles of the rounds' own ratios; the goal; the ratio of peak memories; both shortest times;
-        and the cores that other processes took on average.
+        The ratio; the quartiles of the rounds' own ratios; the goal; both peak memories in MiB, and their ratio; both
+        shortest times; and the cores that other programs took on average.
     """
     ratio = over.shortest / under.shortest
     return {
@@ -111,6 +140,7 @@ def compare(name: str, over: Measured, under: Measured, goal: Goal | None = None
         "goal": goal and str(goal),
         "met": goal and goal.met(ratio),
         "memory_ratio": over.peak and under.peak and round(over.peak / under.peak, 2),
+        "memory_mib": [measured.peak and round(measured.peak, 1) for measured in (over, under)],
         "seconds": [round(measured.shortest, 4) for measured in (over, under)],
         "other_load": round(statistics.mean(lap.others for lap in over.laps + under.laps), 2),
         "rounds": len(over.laps),

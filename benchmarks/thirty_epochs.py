@@ -1,0 +1,33 @@
+"""30 epochs of RS-FGSM on CIFAR-10's size, against the two minutes that they may take on one GPU.
+
+PreActResNet-18, batches of 128, bf16 and NHWC memory, Trainer.fit with all callbacks, both checkpoints and the loader,
+without validation. An epoch is measured and multiplied; on a CPU a few of its steps, and no goal.
+"""
+
+from functools import partial
+from typing import Any
+
+from benchmarks.fitting import EpochTimer, fit
+from benchmarks.lightning_overhead import run_callbacks
+from benchmarks.loader import COUNT, images
+from benchmarks.memory import peak_memory
+from benchmarks.setting import Setting
+from benchmarks.timing import Goal, Measured, combined, compare, constant
+from energy_at.attacks import RSFGSM
+from energy_at.modules import StandardAT
+
+BATCH, EPOCHS, MINUTES = 128, 30, 2
+
+
+def rows(setting: Setting) -> list[dict[str, Any]]:
+    """One row; the first epoch is warm-up."""
+    steps, whole, data = setting.steps if setting.cuda else 3, COUNT // BATCH, images(BATCH)
+    module = StandardAT(setting.narrow(setting.widths[-1]), attack=RSFGSM(), channels_last=True)
+    timer = EpochTimer(setting.device)
+    training = partial(fit, module, [timer, *run_callbacks()], data, steps, 1 + setting.rounds, bar=True)
+    peak = peak_memory(training, setting.device)
+    epoch = combined((Measured(timer.epochs[1:], peak), whole / steps))
+    total = combined((epoch, EPOCHS))
+    name = f"{EPOCHS} epochs, PreActResNet-18, RS-FGSM: {total.shortest / 60:.1f} min / {MINUTES} min"
+    goal = Goal(1.0) if setting.cuda else None
+    return [compare(name, total, constant(60 * MINUTES, total), goal)]
