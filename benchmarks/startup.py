@@ -1,8 +1,8 @@
 """How long a fresh process takes until it says something: the help, and the first training step on digits.
 
 Both against their goals in seconds, and against a process that imports torch and lightning and does nothing. The
-training leaves at the end of its first step. All write into a temporary folder, byte code too; after the warm-up that is
-there, and files lie in memory, as on the second call of a day.
+training leaves at the end of its first step. All write into a temporary folder, byte code too; after the warm-up that
+is there, and files lie in memory, as on the second call of a day.
 """
 
 import os
