@@ -17,8 +17,8 @@ class LinearDER(AdversarialTraining):
     This project's own form of the Delta Energy Regularizer, in no paper. ``DER`` asks for dE = 0 at the points that
     the attack visits, and a net can grant that and break beside them. LinearDER asks nothing of dE's size: at a
     random point between the attack's start x0 and its end x*, x_t = x0 + t (x* - x0), dE from the start has to be t
-    times what it is at the end: c = dE(x0, x_t) - t dE(x0, x*). A net that overfits catastrophically hides the loss's
-    maximum within the step, and cannot be linear along it. Measured: docs/results.md.
+    times what it is at the end: c = dE(x0, x_t) - t dE(x0, x*). The idea: a net that overfits catastrophically has its
+    highest loss within the step, so it is far from linear along it. What was measured: docs/results.md.
 
     Args:
         net: see ``AdversarialTraining``.
