@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 
 from benchmarks.fitting import EpochTimer, fit
-from benchmarks.loader import images
+from benchmarks.loader import BATCH, images
 from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, compare
 from energy_at.attacks import FGSM
@@ -38,8 +38,9 @@ class EveryOtherEpoch(EnergyLogger):
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """One row; the first two epochs are warm-up."""
+    steps = setting.steps if setting.cuda or setting.quick else 25
     module = StandardAT(setting.narrow(), attack=FGSM(), channels_last=True)
     timer = EpochTimer(setting.device)
-    fit(module, [timer, EveryOtherEpoch()], images(128), setting.steps, 2 + 4 * setting.rounds, bar=False)
+    fit(module, [timer, EveryOtherEpoch()], images(BATCH), steps, 4 + 2 * setting.rounds, bar=False)
     without, logged = Measured(timer.epochs[2::2]), Measured(timer.epochs[3::2])
     return [compare("energy logger on / off: narrow net, FGSM, batch 128", logged, without, Goal(1.03))]

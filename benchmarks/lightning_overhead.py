@@ -18,7 +18,7 @@ import lightning as L
 
 from benchmarks import textbook
 from benchmarks.fitting import EpochTimer, bare_epoch, fit, textbook_epoch
-from benchmarks.loader import images
+from benchmarks.loader import BATCH, images
 from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, alternate, combined, compare, constant
 from energy_at.attacks import RSFGSM
@@ -39,37 +39,38 @@ def run_callbacks() -> list[L.Callback]:
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """Each objective, and the textbook for the first; and the picture."""
     net, nhwc = setting.narrow, {"channels_last": True}
-    few = max(1, setting.steps // SHARE)
+    half, few = setting.steps // 2, max(1, setting.steps // SHARE)
     return [
         *single_step(StandardAT(net(), attack=RSFGSM(), **nhwc), setting),
-        overhead("DER, RS-FGSM", DER(net(), attack=RSFGSM(), **nhwc), setting, 128, setting.steps),
-        overhead("TRADES", TRADES(net(), **nhwc), setting, 64, few),
-        overhead("WEAT", WEAT(net(), **nhwc), setting, 64, few),
+        overhead("DER, RS-FGSM", DER(net(), attack=RSFGSM(), **nhwc), setting, half),
+        overhead("TRADES", TRADES(net(), **nhwc), setting, few),
+        overhead("WEAT", WEAT(net(), **nhwc), setting, few),
         drawing(setting),
     ]
 
 
 def single_step(module: StandardAT, setting: Setting) -> list[dict[str, Any]]:
     """AT with RS-FGSM: the textbook's epochs over the Trainer's, and the Trainer's over bare ones."""
-    data, steps, few = images(128), setting.steps, max(1, setting.steps // SHARE)
+    data, steps, few = images(BATCH), setting.steps, max(1, setting.steps // SHARE)
     bare = bare_epoch(copy.deepcopy(module).to(setting.device), data, steps)
     reference = textbook_epoch(setting.narrow(), textbook.at(textbook.RSFGSM), data, few)
     timer = EpochTimer(setting.device, bare, reference)
     fit(module, [timer, *run_callbacks()], data, steps, 1 + setting.rounds, bar=True)
     ours, floor, theirs = (Measured(laps[1:]) for laps in (timer.epochs, *timer.betweens))
-    name = "AT, RS-FGSM, batch 128"
+    name = f"AT, RS-FGSM, batch {BATCH}"
     return [
         compare(f"{name}: textbook with its loader / Trainer", combined((theirs, steps / few)), ours),
         compare(f"{name}: Trainer / bare loop", ours, floor, GOAL),
     ]
 
 
-def overhead(name: str, module: AdversarialTraining, setting: Setting, batch: int, steps: int) -> dict[str, Any]:
+def overhead(name: str, module: AdversarialTraining, setting: Setting, steps: int) -> dict[str, Any]:
     """One row: the Trainer's epochs over bare ones run between them; the first of each is warm-up."""
-    timer = EpochTimer(setting.device, bare_epoch(copy.deepcopy(module).to(setting.device), images(batch), steps))
-    fit(module, [timer, *run_callbacks()], images(batch), steps, 1 + setting.rounds, bar=True)
+    data = images(setting.images)
+    timer = EpochTimer(setting.device, bare_epoch(copy.deepcopy(module).to(setting.device), data, steps))
+    fit(module, [timer, *run_callbacks()], data, steps, 1 + setting.rounds, bar=True)
     ours, floor = Measured(timer.epochs[1:]), Measured(timer.betweens[0][1:])
-    return compare(f"{name}, batch {batch}: Trainer / bare loop", ours, floor, GOAL)
+    return compare(f"{name}, batch {data.batch_size}: Trainer / bare loop", ours, floor, GOAL)
 
 
 def drawing(setting: Setting) -> dict[str, Any]:

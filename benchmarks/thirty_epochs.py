@@ -9,14 +9,14 @@ from typing import Any
 
 from benchmarks.fitting import EpochTimer, fit
 from benchmarks.lightning_overhead import run_callbacks
-from benchmarks.loader import COUNT, images
+from benchmarks.loader import BATCH, COUNT, images
 from benchmarks.memory import peak_memory
 from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, combined, compare, constant
 from energy_at.attacks import RSFGSM
 from energy_at.modules import StandardAT
 
-BATCH, EPOCHS, MINUTES = 128, 30, 2
+EPOCHS, MINUTES = 30, 2
 
 
 def rows(setting: Setting) -> list[dict[str, Any]]:

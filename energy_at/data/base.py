@@ -32,6 +32,8 @@ class ImageData(L.LightningDataModule, ABC):
             With 0 every image is trained on and there is no validation loader.
         seed: of shuffling and augmentation; with (epoch, step) it determines every batch.
         augment: whether training images are augmented.
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
 
     Raises:
         InputError: if a size or the seed is out of range.
@@ -52,12 +54,17 @@ class ImageData(L.LightningDataModule, ABC):
         val_size: int | float = 0.02,
         seed: int = 0,
         augment: bool = True,
+        train_size: int | None = None,
     ) -> None:
         super().__init__()
         check_sizes(batch_size, eval_batch_size, val_size, seed)
+        require(
+            train_size is None or train_size >= 1,
+            f"train_size is {train_size}, expected at least 1; leave it out for all",
+        )
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.val_size, self.seed, self.augment = val_size, seed, augment
+        self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
         self._training: Loader | None = None
         self._resume_at: dict[str, int] | None = None
 
@@ -136,13 +143,23 @@ class ImageData(L.LightningDataModule, ABC):
     def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> Loader:
         """The loader of a split without augmentation."""
 
-    def _held_out_count(self, count: int) -> int:
+    def _divided(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the images that are trained on and of those held out."""
+        count = len(labels)
         held = max(1, round(self.val_size * count)) if 0 < self.val_size < 1 else int(self.val_size)
         require(
             held < count,
             f"val_size={self.val_size} holds out {held} of {count} training images in {self.root}; lower val_size",
         )
-        return held
+        kept, validation = held_out(labels, held)
+        if self.train_size is None:
+            return kept, validation
+        require(
+            self.train_size <= len(kept),
+            f"train_size is {self.train_size}, but {self.root} has {len(kept)} training images beside those held out;"
+            " lower it, or leave it out",
+        )
+        return kept[held_out(labels[kept], self.train_size)[1]], validation
 
     def _train_batches(self, count: int, extra: int = 0, extra_fraction: float = 0.0) -> TrainBatches:
         repeat = self.trainer is not None and self.trainer.overfit_batches > 0

@@ -19,6 +19,8 @@ class Digits(InMemoryData):
         val_size: training images held out for validation, a count or a fraction; 0 for none.
         seed: of shuffling and augmentation.
         augment: whether training images are shifted.
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
 
     Raises:
         InputError: if an argument is out of range.
@@ -39,8 +41,11 @@ class Digits(InMemoryData):
         val_size: int | float = 0.1,
         seed: int = 0,
         augment: bool = False,
+        train_size: int | None = None,
     ) -> None:
-        super().__init__("sklearn.datasets", batch_size, eval_batch_size, val_size, seed, augment)
+        super().__init__(
+            "sklearn.datasets", batch_size, eval_batch_size, val_size, seed, augment, train_size=train_size
+        )
 
     def _read(self, split: str) -> Arrays:
         digits = load_digits()

@@ -25,6 +25,8 @@ class FashionMNIST(DownloadedData):
         download: whether a missing data set is downloaded.
         synthetic: npz file of extra training images of the delivered size; see ``InMemoryData``.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
         frame: whether images are framed to 32x32.
 
     Raises:
@@ -50,10 +52,20 @@ class FashionMNIST(DownloadedData):
         download: bool = True,
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
+        train_size: int | None = None,
         frame: bool = True,
     ) -> None:
         super().__init__(
-            root, batch_size, eval_batch_size, val_size, seed, augment, download, synthetic, synthetic_fraction
+            root,
+            batch_size,
+            eval_batch_size,
+            val_size,
+            seed,
+            augment,
+            download,
+            synthetic,
+            synthetic_fraction,
+            train_size,
         )
         self.frame = 2 if frame else 0
         self.image_shape = (1, 32, 32) if frame else (1, 28, 28)

@@ -35,6 +35,8 @@ class ImageFolder(InMemoryData):
         max_memory_gb: largest decoded size of one split, in GB, before it is refused.
         synthetic: npz file of extra training images; see ``InMemoryData``.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
 
     Raises:
         InputError: if the folders are missing or differ, an argument is out of range, or ``num_classes`` is not what
@@ -58,9 +60,19 @@ class ImageFolder(InMemoryData):
         max_memory_gb: float = 16.0,
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
+        train_size: int | None = None,
     ) -> None:
         super().__init__(
-            root, batch_size, eval_batch_size, val_size, seed, augment, False, synthetic, synthetic_fraction
+            root,
+            batch_size,
+            eval_batch_size,
+            val_size,
+            seed,
+            augment,
+            False,
+            synthetic,
+            synthetic_fraction,
+            train_size,
         )
         require(padding >= 0, f"padding is {padding}, expected 0 or more pixels")
         require(image_size is None or image_size >= 1, f"image_size is {image_size}, expected at least 1 pixel")

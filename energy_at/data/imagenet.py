@@ -15,7 +15,7 @@ from energy_at.data.decoding import resize_crop
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
-from energy_at.data.sampling import ChosenBatches, EvalBatches, generator, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, generator
 from energy_at.types import require
 
 
@@ -38,6 +38,8 @@ class ImageNet(ImageData):
         resize: shorter side before the central crop, at least ``image_size``.
         num_workers: decoding processes of each loader; 0 decodes in the training process.
         eval_folder: name of the folder with the test images.
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
 
     Raises:
         InputError: if an argument is out of range.
@@ -59,8 +61,9 @@ class ImageNet(ImageData):
         resize: int = 256,
         num_workers: int = 8,
         eval_folder: str = "val",
+        train_size: int | None = None,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment)
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
         require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
         require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
         require(
@@ -92,7 +95,7 @@ class ImageNet(ImageData):
         require_same_classes(train, test)
         self.class_names = tuple(classes)
         files, labels = _listing(train, classes)
-        kept, held = held_out(labels, self._held_out_count(len(labels)))
+        kept, held = self._divided(labels)
         self._files = {
             "train": (files[kept], labels[kept]),
             "val": (files[held], labels[held]),

@@ -11,7 +11,7 @@ from torch import Tensor
 from energy_at.data.base import ImageData, Split, as_tensors
 from energy_at.data.checks import check_arrays
 from energy_at.data.loaders import MemoryLoader
-from energy_at.data.sampling import ChosenBatches, EvalBatches, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches
 from energy_at.data.synthetic import read_synthetic
 from energy_at.types import require
 
@@ -35,6 +35,8 @@ class InMemoryData(ImageData):
         synthetic: npz file with ``image`` (uint8 ``[M, H, W, C]``) and ``label`` (``[M]``), extra training images drawn
             at random. An epoch stays (original training images) // (global batch) steps long.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
+        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
+            ``seed``; None keeps all.
 
     Raises:
         InputError: if an argument is out of range.
@@ -54,8 +56,9 @@ class InMemoryData(ImageData):
         download: bool = True,
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
+        train_size: int | None = None,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment)
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
         require(0 <= synthetic_fraction <= 1, f"synthetic_fraction is {synthetic_fraction}, expected 0 to 1")
         self.download = download
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
@@ -100,7 +103,7 @@ class InMemoryData(ImageData):
         check_arrays(images, labels, self.image_shape, self.num_classes, f"the {official} set in {self.root}")
         if official == "test":
             return {"test": as_tensors(images, labels)}
-        kept, held = held_out(labels, self._held_out_count(len(labels)))
+        kept, held = self._divided(labels)
         return {
             "train": as_tensors(images[kept], labels[kept]),
             "val": as_tensors(images[held], labels[held]),

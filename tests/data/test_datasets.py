@@ -93,6 +93,25 @@ def test_the_held_out_part_does_not_depend_on_the_seed():
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("kind", CASES, ids=lambda kind: kind.__name__)
+def test_train_size_keeps_that_many_images_of_every_class_and_the_same_held_out_ones(kind, tmp_path):
+    CASES[kind](tmp_path)
+    whole, few = ready(kind(tmp_path, val_size=0.2)), ready(kind(tmp_path, val_size=0.2, train_size=10))
+    assert torch.equal(few.arrays("val")[0], whole.arrays("val")[0])
+    images = {x.numpy().tobytes() for x in whole.arrays("train")[0]}
+    assert len(few.labels("train")) == 10
+    assert all(x.numpy().tobytes() in images for x in few.arrays("train")[0])
+    every, kept = (np.bincount(data.labels("train"), minlength=data.num_classes) for data in (whole, few))
+    assert (np.abs(kept - every * 10 / every.sum()) <= 1).all()
+
+
+def test_more_training_images_than_there_are_are_refused():
+    with pytest.raises(InputError, match=r"train_size is 1294, but .* has 1293 training images.*lower it"):
+        ready(Digits(train_size=1294))
+    with pytest.raises(InputError, match="train_size is 0"):
+        Digits(train_size=0)
+
+
 def test_setup_twice_loads_once():
     data = ready(Digits())
     arrays = data.arrays("train")
