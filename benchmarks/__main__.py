@@ -20,6 +20,7 @@ from benchmarks import (
     lightning_overhead,
     limits,
     loader,
+    means,
     objectives,
     startup,
     thirty_epochs,
@@ -41,6 +42,7 @@ MODULES = (
     thirty_epochs,
     evaluation,
     generation,
+    means,
     startup,
 )
 GROUPS = {module.__name__.rpartition(".")[2]: module.rows for module in MODULES}

@@ -145,6 +145,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path
     one = run_script(1, 32, tmp_path / "one.pt")
     two = run_script(2, 16, tmp_path / "two.pt")
     in_parts = run_script(2, 16, tmp_path / "in_parts.pt", 6)
+    assert two["reductions"] == in_parts["reductions"] == 3  # one a step: none in the attack, none between the parts
     for other in (two, in_parts):
         for name, weight in one["weights"].items():
             torch.testing.assert_close(other["weights"][name], weight, rtol=1e-10, atol=1e-12)
