@@ -16,7 +16,6 @@ from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, Step, alternate, combined, compare
 from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM, Attack, AutoAttack, CarliniWagner, Targeted
 
-GOAL = Goal(1.05)
 NO_IMAGE = 1e-6  # a radius that breaks none
 
 
@@ -61,10 +60,10 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
     steps = {name: attacking(attack, net, x, y) for name, (attack, _) in cases.items()}
     bare = {name: floor_step(net, x, y, passes, half=False) for name, passes in BARE.items()}
     took = alternate(steps | bare | {"product": product.step}, setting)
-    found = []
+    found, goal = [], Goal(setting.floor_goal)
     for name, (_, needed) in cases.items():
         flops = len(x) * cost(net).of(needed)
-        row = compare(f"{name} / its passes", took[name], floor(took, needed), GOAL if name in CASES else None)
+        row = compare(f"{name} / its passes", took[name], floor(took, needed), goal if name in CASES else None)
         found.append(row | {"limit": share(took[name], flops, took["product"], product)})
     return found
 

@@ -60,7 +60,7 @@ def in_attack_steps(setting: Setting) -> list[dict[str, Any]]:
             for name in ours
             if name != first
         ),
-        *(compare(f"{name} step / its passes", took[name], floors[name], GOAL) for name in ours),
+        *(compare(f"{name} step / its passes", took[name], floors[name], Goal(setting.floor_goal)) for name in ours),
     ]
 
 

@@ -73,5 +73,5 @@ def compared(name: str, case: Case, setting: Setting) -> list[dict[str, Any]]:
     limit = {"limit": share(took["ours"], flops, took["product"], product)}
     return [
         compare(f"{name} step: textbook / ours", took["textbook"], took["ours"]),
-        compare(f"{name} step: ours / floor", took["ours"], took["floor"], Goal(1.05)) | limit,
+        compare(f"{name} step: ours / floor", took["ours"], took["floor"], Goal(setting.floor_goal)) | limit,
     ]

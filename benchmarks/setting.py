@@ -51,6 +51,16 @@ class Setting:
         return 16 if self.quick else 128 if self.cuda else 64
 
     @property
+    def floor_goal(self) -> float:
+        """How many times the bare passes a training step may take: a GPU makes Python's share count."""
+        return 1.10 if self.cuda else 1.05
+
+    @property
+    def textbook_goal(self) -> float:
+        """How many times faster than the textbook loop the PGD-10 step of ResNet-18 should be."""
+        return 5.0 if self.cuda else 3.0
+
+    @property
     def widths(self) -> tuple[int, int, int]:
         """Of growing nets; the narrow one is where Python's share is largest, the last one is ResNet-18."""
         return (4, 6, 8) if self.quick else (16, 32, 64)

@@ -47,7 +47,9 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
     took = alternate(steps, setting)
     textbook = took["textbook"]
     return [
-        compare("PGD-10 step: textbook / ours in bf16", textbook, took["bf16"], Goal(2.5, least=True)),
+        compare(
+            "PGD-10 step: textbook / ours in bf16", textbook, took["bf16"], Goal(setting.textbook_goal, least=True)
+        ),
         compare("PGD-10 step: textbook / ours in fp32", textbook, took["fp32"]),
         compare("PGD-10 step: textbook / textbook with autograd.grad", textbook, took["textbook, grad"]),
         against_floor("bf16", took, setting),
@@ -60,5 +62,7 @@ def against_floor(precision: str, took: dict[str, Measured], setting: Setting) -
     step, product = took[precision], took[f"{precision} product"]
     flops = setting.images * cost(setting.resnet()).of(Passes())
     limit = share(step, flops, product, best_product(setting, half=precision == "bf16"))
-    row = compare(f"PGD-10 step: ours in {precision} / floor", step, took[f"{precision} floor"], Goal(1.05))
+    row = compare(
+        f"PGD-10 step: ours in {precision} / floor", step, took[f"{precision} floor"], Goal(setting.floor_goal)
+    )
     return row | {"limit": limit}
