@@ -1,8 +1,9 @@
 """How long a fresh process takes until it says something: the help, and the first training step on digits.
 
-Both against their goals in seconds, and against a process that imports torch and lightning and does nothing. The
-training leaves at the end of its first step. All write into a temporary folder, byte code too; after the warm-up that
-is there, and files lie in memory, as on the second call of a day.
+Both against their goals in seconds, and against processes that do what no training with Lightning is without: one that
+imports torch and lightning, and one that imports torch alone and makes a single SGD step, for which torch imports its
+compiler too. The training leaves at the end of its first step. All write into a temporary folder, byte code too; after
+the warm-up that is there, and files lie in memory, as on the second call of a day.
 """
 
 import os
@@ -20,6 +21,12 @@ from benchmarks.timing import Goal, alternate, compare, constant
 
 HELP_SECONDS, FIRST_STEP_SECONDS = 2.0, 5.0
 CONFIG = "digits_rsfgsm_der.yaml"
+TORCH_STEP = """
+import torch
+net = torch.nn.Linear(2, 2)
+net(torch.ones(1, 2)).sum().backward()
+torch.optim.SGD(net.parameters(), lr=0.1).step()
+"""
 
 
 class LeaveAfterFirstStep(L.Callback):
@@ -35,6 +42,7 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
     leave = f"--trainer.callbacks+={LeaveAfterFirstStep.__module__}.{LeaveAfterFirstStep.__name__}"
     commands = {
         "imports": ("-c", "import torch, lightning"),
+        "torch": ("-c", TORCH_STEP),
         "help": ("-m", "energy_at", "--help"),
         "first step": (
             "-m",
@@ -58,6 +66,11 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
             Goal(1.0),
         ),
         compare("first training step on digits / import torch, lightning", first, took["imports"]),
+        compare(
+            f"import torch, one SGD step / {FIRST_STEP_SECONDS:g} s",
+            took["torch"],
+            constant(FIRST_STEP_SECONDS, took["torch"]),
+        ),
     ]
 
 
