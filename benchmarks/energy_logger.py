@@ -38,7 +38,7 @@ class EveryOtherEpoch(EnergyLogger):
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """One row; the first two epochs are warm-up."""
-    steps = setting.steps if setting.cuda or setting.quick else 25
+    steps = setting.steps
     module = StandardAT(setting.narrow(), attack=FGSM(), channels_last=True)
     timer = EpochTimer(setting.device)
     fit(module, [timer, EveryOtherEpoch()], images(BATCH), steps, 4 + 2 * setting.rounds, bar=False)

@@ -28,6 +28,9 @@ Batch: TypeAlias = Sequence[Tensor]
 class EpochTimer(L.Callback):
     """Times the Trainer's epochs step by step, each with everything from its first hook to the first hook of the next.
 
+    What happens at an epoch's end (checkpoints, the epoch's logging) is told apart from its steps; not on a device that
+    works ahead of Python, where it is a part of the epoch, as it is for the user.
+
     Args:
         device: where the training runs.
         between: each done and timed before each epoch.
@@ -37,6 +40,7 @@ class EpochTimer(L.Callback):
         self.device = device
         self.between = between
         self.epochs: list[Lap] = []
+        self.ends: list[Lap] = []
         self.betweens: list[list[Lap]] = [[] for _ in between]
         self._watch: Watch | None = None
 
@@ -50,9 +54,13 @@ class EpochTimer(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Close the step before; the last one ends with its epoch."""
+        """Close the step before."""
         if batch_idx > 0:
             self._watch.mark()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the last step: this callback comes first."""
+        self._watch.mark()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the last epoch."""
@@ -60,7 +68,10 @@ class EpochTimer(L.Callback):
 
     def _close(self) -> None:
         if self._watch is not None:
-            self.epochs.append(self._watch.lap())
+            lap = self._watch.lap()
+            apart = len(lap.pieces) > 1
+            self.epochs.append(Lap(lap.pieces[:-1], lap.others) if apart else lap)
+            self.ends.append(Lap(lap.pieces[-1:] if apart else (0.0,), lap.others))
 
 
 def fit(

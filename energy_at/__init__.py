@@ -28,6 +28,7 @@ _HOMES = {
     "evaluation.analysis.report": ("write_report",),
     "evaluation.analysis.result": ("Analysis",),
     "evaluation.analysis.smoothness": ("Smoothness",),
+    "evaluation.analysis.surface": ("draw_surfaces", "energy_surface"),
     "evaluation.training_run": ("TrainingRun", "read_run"),
     "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
     "generation": (

@@ -1,5 +1,6 @@
 """The command line ``energy-at``. Nothing here imports torch until the arguments have passed a first look."""
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,10 @@ def main(args: Sequence[str] | None = None) -> int:
     if text is not None:
         print(text)
         return 0
-    from energy_at.cli.app import run
-
+    gc.disable()  # imports make much that stays and nothing that goes: looking for garbage takes a tenth of their time
+    try:
+        from energy_at.cli.app import run
+    finally:
+        gc.freeze()
+        gc.enable()
     return run(args)
