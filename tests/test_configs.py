@@ -4,6 +4,7 @@ After a deliberate change, record anew what the configs resolve to: ``python -m 
 """
 
 import json
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from energy_at.cli.app import EnergyCLI, parser_options
 from energy_at.cli.commands import command_parser
 from energy_at.cli.config_files import packaged_configs
 from energy_at.cli.evaluate import evaluate
+from energy_at.cli.reproduce import configs_first
 from energy_at.modules import AdversarialTraining
 from tests.data.standins import (
     unchecked,
@@ -34,6 +36,7 @@ JUDGING = [name for name in EVERY if name.startswith("eval_")]
 OTHERS = [name for name in EVERY if name.split("_")[0] in ("analyze", "generate")]  # tested beside their commands
 CONFIGS = [name for name in EVERY if name not in JUDGING + OTHERS]
 GOLDEN = Path(__file__).with_name("golden") / "configs.json"
+TABLES = sorted(packaged_configs().glob("reproduce/*.yaml"))
 DATA = {
     "cifar10": ("CIFAR10", write_cifar10),
     "cifar100": ("CIFAR100", write_cifar100),
@@ -304,6 +307,17 @@ def test_averaged_weights_are_what_is_judged_and_kept(tmp_path, monkeypatch):
     content = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     raw, averaged = content["current_model_state"], content["state_dict"]
     assert any(not torch.equal(raw[name], averaged[name]) for name in averaged)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_tables_trainings_and_evaluation_are_understood(path):
+    table = yaml.safe_load(path.read_text())
+    assert table["name"] == path.stem
+    fits = [shlex.split(table["fit"]) + shlex.split(args) for args in table["runs"].values()]
+    configs = [json.dumps(resolved(*configs_first(fit))) for fit in fits]
+    assert len(set(configs)) == len(configs)  # no method is another one under a second name
+    options = command_parser(evaluate).parse_args(shlex.split(table["evaluate"]))
+    assert set(options.only) <= set(options.attacks)
 
 
 def judging_arguments(name, *args):
