@@ -92,7 +92,8 @@ def draw_surfaces(images: Sequence[Sequence[EnergySurface]]) -> Figure:
     Args:
         images: the surfaces of each image, one a net.
     """
-    figure, axes = canvas(len(images), len(images[0]), height=2.9)
+    columns = len(images[0])
+    figure, axes = canvas(len(images), columns, height=min(3.2, 8 / columns))
     for surfaces, panels in zip(images, axes, strict=True):
         limit = max(float(np.abs(surface.energy).max()) for surface in surfaces) or 1.0
         for surface, panel in zip(surfaces, panels, strict=True):
@@ -105,6 +106,9 @@ def draw_surfaces(images: Sequence[Sequence[EnergySurface]]) -> Figure:
             panel.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color=BLACK, lw=0.8, ls=":")
             panel.plot(0, 0, "+", color=BLACK, ms=9, mew=1.6)
             panel.plot(1, 0, "x", color=BLACK, ms=7, mew=1.6)
-            panel.set(title=surface.net, xlabel="single-step attack", ylabel="random direction", aspect="equal")
-        figure.colorbar(shown, ax=list(panels), shrink=0.8, label="change of $E(x)$ [nat]")
+            panel.set(title=surface.net, aspect="equal")
+        panels[0].set_ylabel("random direction")
+        figure.colorbar(shown, ax=list(panels), label="change of $E(x)$ [nat]")
+    for panel in axes[-1]:
+        panel.set_xlabel("single-step attack")
     return figure
