@@ -15,8 +15,10 @@ class OverfittingMonitor(L.Callback):
     """Recognises catastrophic and robust overfitting, says so once each, logs the epoch, and can stop the training.
 
     It judges by the validation step's multi-step attack (see ``energy_at.evaluation.overfitting`` for the rules), since
-    a regulariser can hold dE of the training attack near 0 while the net breaks beside it. The epochs are logged as
-    ``overfitting/catastrophic_epoch`` and ``overfitting/robust_epoch``.
+    a regulariser can hold dE of the training attack near 0 while the net breaks beside it. Epochs of the module's
+    ``eps_warmup`` are not judged: the net has not been trained against that attack yet. The epochs are logged as
+    ``overfitting/catastrophic_epoch`` and ``overfitting/robust_epoch``, those of the warm-up have a 1 in
+    ``overfitting/warm_up``.
 
     Args:
         stop: end the training when overfitting is recognised.
@@ -57,6 +59,9 @@ class OverfittingMonitor(L.Callback):
         """Judge the epoch that validation has just measured."""
         metrics = trainer.callback_metrics
         if "val/robust_acc" not in metrics or "val/single_step_acc" not in metrics:
+            return
+        if trainer.current_epoch < getattr(pl_module, "eps_warmup", 0):
+            pl_module.log("overfitting/warm_up", 1.0)
             return
         self.history.append(
             Epoch(

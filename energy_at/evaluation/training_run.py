@@ -13,6 +13,8 @@ from energy_at.evaluation.phases import Phase, three_phases, unexplained
 from energy_at.types import InputError, require
 
 DELTA = "train/dE_marginal"
+JUDGED = {"val/robust_acc", "val/single_step_acc"}
+WARM_UP = "overfitting/warm_up"
 MONITORED = {CATASTROPHIC: "overfitting/catastrophic_epoch", ROBUST: "overfitting/robust_epoch"}
 
 
@@ -34,7 +36,7 @@ class TrainingRun:
         logged = {name: int(row[key]) for row in self.rows for name, key in MONITORED.items() if key in row}
         if logged:
             return logged
-        judged = [row for row in self.rows if {"val/robust_acc", "val/single_step_acc"} <= row.keys()]
+        judged = [row for row in self.rows if row.keys() >= JUDGED and WARM_UP not in row]
         return onsets([int(row["epoch"]) for row in judged], [_epoch(row) for row in judged])
 
     @cached_property

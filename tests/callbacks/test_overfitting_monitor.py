@@ -1,12 +1,14 @@
 """The monitor on trainings that really overfit, and on one that does not."""
 
 import warnings
+from pathlib import Path
 
 import lightning as L
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, Digits, EnergyLogger, InputError, OverfittingMonitor, StandardAT
+from energy_at import FGSM, PGD, Digits, EnergyLogger, InputError, OverfittingMonitor, StandardAT, read_run
+from energy_at.loggers import CSVLogger
 from energy_at.models import SmallNet
 from energy_at.modules import Cyclic
 
@@ -15,13 +17,14 @@ def adam(params):
     return torch.optim.Adam(params, lr=0.003)
 
 
-def trained(attack, epochs, monitor, **options):
+def trained(attack, epochs, monitor, eps_warmup=0, **options):
     torch.manual_seed(0)
-    module = StandardAT(SmallNet(width=16), attack=attack, optimizer=adam, schedule=Cyclic(peak=0.3))
+    schedule = Cyclic(peak=0.3)
+    module = StandardAT(SmallNet(width=16), attack, optimizer=adam, schedule=schedule, eps_warmup=eps_warmup)
     trainer = L.Trainer(
         max_epochs=epochs,
         callbacks=[EnergyLogger(histograms=False), monitor],
-        logger=False,
+        logger=options.pop("logger", False),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -53,6 +56,15 @@ def test_multi_step_training_raises_no_alarm():
     assert said == []
     assert trainer.current_epoch == 12
     assert monitor.history[-1].robust_acc > 0.4
+
+
+def test_the_warm_up_is_not_judged(tmp_path):
+    """The net breaks under an attack that it has not been trained against yet, which is no overfitting."""
+    monitor, logger = OverfittingMonitor(), CSVLogger(tmp_path)
+    trained(FGSM(eps=0.2), 6, monitor, eps_warmup=4, logger=logger, limit_train_batches=3)
+    assert len(monitor.history) == 2
+    rows = read_run(Path(logger.log_dir) / "metrics.csv").rows
+    assert [row.get("overfitting/warm_up") for row in rows] == [1, 1, 1, 1, None, None]
 
 
 def test_its_state_is_plain_and_returns():
