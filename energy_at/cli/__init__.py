@@ -2,7 +2,8 @@
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from energy_at.cli.first_look import FirstLookError, expanded, first_look
 
@@ -24,10 +25,18 @@ def main(args: Sequence[str] | None = None) -> int:
     if text is not None:
         print(text)
         return 0
-    gc.disable()  # imports make much that stays and nothing that goes: looking for garbage takes a tenth of their time
-    try:
+    with _no_garbage_collection():
         from energy_at.cli.app import run
-    finally:
-        gc.freeze()
-        gc.enable()
     return run(args)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Imports make much that stays and little that goes: looking for garbage meanwhile costs a tenth of their time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -82,3 +82,10 @@ def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(command in printed for command in COMMANDS)
+
+
+def test_a_process_that_imports_everything_ends_without_a_word_on_stderr():
+    command = [sys.executable, "-m", "energy_at", "fit", "-c", "digits_rsfgsm_der.yaml", "--print_config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "class_path: energy_at.DER" in done.stdout
