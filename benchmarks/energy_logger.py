@@ -38,9 +38,8 @@ class EveryOtherEpoch(EnergyLogger):
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """One row; the first two epochs are warm-up."""
-    steps = setting.steps
     module = StandardAT(setting.narrow(), attack=FGSM(), channels_last=True)
     timer = EpochTimer(setting.device)
-    fit(module, [timer, EveryOtherEpoch()], images(BATCH), steps, 4 + 2 * setting.rounds, bar=False)
+    fit(module, [timer, EveryOtherEpoch()], images(BATCH), setting.steps, 4 + 2 * setting.rounds, bar=False)
     without, logged = Measured(timer.epochs[2::2]), Measured(timer.epochs[3::2])
     return [compare("energy logger on / off: narrow net, FGSM, batch 128", logged, without, Goal(1.03))]

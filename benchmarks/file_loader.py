@@ -1,7 +1,7 @@
 """ImageNet's training loader on JPEG files, against decoding the files and nothing else, and against torchvision.
 
 The files are of ImageNet's size, 500x375 pixels and some 100 KB, with noise of all scales as natural images have; they
-lie in a temporary folder, and in memory once they were read. All three use as many worker processes as there are
+lie in a temporary folder, and in memory once they were read. All use as many worker processes as there are
 cores: ours gives random crops of 224, resized and mirrored, as bytes, which become floats on the device; torchvision's
 data set and transforms give floats; one bound decodes each file with Pillow and throws the pixels away, the other
 crops and resizes them before. What is above that one is the way from the worker to the device.

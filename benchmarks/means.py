@@ -8,7 +8,6 @@ otherwise. What was expected of each and what became of it stands in docs/perfor
 import copy
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -20,8 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from benchmarks.bare import autocast, module_step
 from benchmarks.setting import Setting
-from benchmarks.timing import Measured, Step, alternate, compare, constant
-from benchmarks.watch import Lap
+from benchmarks.timing import Step, alternate, compare, constant
 from energy_at.attacks import PGD, RSFGSM
 from energy_at.attacks.pgd import Objective, input_gradient
 from energy_at.models import blocks, resnet
@@ -40,7 +38,7 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
         *bounds_once(setting),
         *fused_sgd(setting),
         *relu_in_place(setting),
-        *folded(setting),
+        folded(setting),
         joint_forward(setting),
         *([] if setting.quick else compiled(setting)),
     ]
@@ -76,7 +74,7 @@ def precision_and_memory(setting: Setting) -> list[dict[str, Any]]:
 
 def cast_once(setting: Setting) -> dict[str, Any]:
     """The weights' cast at every pass against once a step, which autocast's cache does by itself."""
-    net = setting.narrow()
+    net = setting.narrow().to(memory_format=torch.channels_last)
     attack, (x, y) = PGD(steps=STEPS), setting.batch(nhwc=True)
 
     def attacking(cached: bool) -> None:
@@ -111,7 +109,6 @@ def bounds_once(setting: Setting) -> list[dict[str, Any]]:
 
 def fused_sgd(setting: Setting) -> list[dict[str, Any]]:
     """The optimizer's kernel, where an update is dearest: after a single attack step."""
-    options = {"attack": RSFGSM()}
 
     def sgd(fused: bool) -> Callable[[Any], torch.optim.Optimizer]:
         return partial(torch.optim.SGD, lr=0.0, momentum=0.9, weight_decay=5e-4, fused=fused)
@@ -119,8 +116,8 @@ def fused_sgd(setting: Setting) -> list[dict[str, Any]]:
     return versus(
         setting,
         "SGD / fused SGD, RS-FGSM",
-        lambda net: step_of(net, setting, optimizer=sgd(False), **options),
-        lambda net: step_of(net, setting, optimizer=sgd(True), **options),
+        lambda net: step_of(net, setting, attack=RSFGSM(), optimizer=sgd(False)),
+        lambda net: step_of(net, setting, attack=RSFGSM(), optimizer=sgd(True)),
     )
 
 
@@ -142,9 +139,7 @@ def relu_in_place(setting: Setting) -> list[dict[str, Any]]:
         step = step_of(net, setting)
 
         def replaced() -> None:
-            with ExitStack() as stack:
-                for module in (blocks, resnet):
-                    stack.enter_context(mock.patch.object(module, "F", InPlace()))
+            with mock.patch.object(blocks, "F", InPlace()), mock.patch.object(resnet, "F", InPlace()):
                 step()
 
         return replaced
@@ -152,7 +147,7 @@ def relu_in_place(setting: Setting) -> list[dict[str, Any]]:
     return versus(setting, "ReLU / in place", lambda net: step_of(net, setting), in_place)
 
 
-def folded(setting: Setting) -> list[dict[str, Any]]:
+def folded(setting: Setting) -> dict[str, Any]:
     """Batch norm folded into ResNet-18's convolutions before an attack in evaluation mode, the folding included."""
     net = setting.resnet().to(memory_format=torch.channels_last).eval()
     attack, (x, y) = PGD(steps=STEPS), setting.batch(nhwc=True)
@@ -164,13 +159,8 @@ def folded(setting: Setting) -> list[dict[str, Any]]:
     took = alternate({"as it is": partial(attacking, lambda same: same), "folded": partial(attacking, fold)}, setting)
     with torch.no_grad():
         difference = (net(x) - fold(net)(x)).abs().max() / net(x).abs().max()
-    return [
-        compare(
-            f"ResNet-18, eval attack: as it is / folded (logits differ by {difference:.0e} of the largest, fp32)",
-            took["as it is"],
-            took["folded"],
-        )
-    ]
+    name = f"ResNet-18, eval attack: as it is / folded (logits differ by {difference:.0e} of the largest, fp32)"
+    return compare(name, took["as it is"], took["folded"])
 
 
 def fold(net: nn.Module) -> nn.Module:
@@ -221,10 +211,10 @@ def compiled(setting: Setting) -> list[dict[str, Any]]:
     step()
     seconds = time.perf_counter() - start
     took = alternate({"eager": step_of(setting.narrow(), setting), "compiled": step}, setting)
-    start = Measured([Lap((seconds,), lap.others) for lap in took["eager"].laps])
+    compiling_took, minute = (constant(length, took["eager"]) for length in (seconds, 60))
     return [
         compare("narrow net: eager / compiled", took["eager"], took["compiled"]),
-        compare("narrow net: compiling / a minute", start, constant(60, start)),
+        compare("narrow net: compiling / a minute", compiling_took, minute),
     ]
 
 

@@ -3,8 +3,8 @@
 import atexit
 import gc
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from energy_at.cli.first_look import FirstLookError, expanded, first_look
 
@@ -26,20 +26,19 @@ def main(args: Sequence[str] | None = None) -> int:
     if text is not None:
         print(text)
         return 0
-    with _no_garbage_collection():
-        from energy_at.cli.app import run
-    return run(args)
+    return _imported()(args)
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Imports make much that stays: no garbage is looked for meanwhile, nor among that until the process ends."""
+@cache
+def _imported() -> Callable[[Sequence[str]], int]:
+    """What runs the commands. No garbage is looked for while it is imported, nor among that until the process ends."""
     was_on = gc.isenabled()
     gc.disable()
     try:
-        yield
+        from energy_at.cli.app import run
     finally:
         gc.freeze()
         atexit.register(gc.unfreeze)
         if was_on:
             gc.enable()
+    return run

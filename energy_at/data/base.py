@@ -57,11 +57,7 @@ class ImageData(L.LightningDataModule, ABC):
         train_size: int | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(batch_size, eval_batch_size, val_size, seed)
-        require(
-            train_size is None or train_size >= 1,
-            f"train_size is {train_size}, expected at least 1; leave it out for all",
-        )
+        check_sizes(batch_size, eval_batch_size, val_size, train_size, seed)
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment

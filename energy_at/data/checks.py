@@ -61,13 +61,14 @@ def check_arrays(
     )
 
 
-def check_sizes(batch_size: int, eval_batch_size: int, val_size: float, seed: int) -> None:
+def check_sizes(batch_size: int, eval_batch_size: int, val_size: float, train_size: int | None, seed: int) -> None:
     """Refuse arguments that no data set could serve.
 
     Args:
         batch_size: at least 1.
         eval_batch_size: at least 1.
         val_size: an integer count from 0 on, or a fraction in [0, 1).
+        train_size: at least 1, or None.
         seed: at least 0.
 
     Raises:
@@ -79,4 +80,7 @@ def check_sizes(batch_size: int, eval_batch_size: int, val_size: float, seed: in
     require(
         val_size >= 0 and (val_size < 1 or val_size == int(val_size)),
         f"val_size is {val_size}, expected a number of images or a fraction below 1 of the training images",
+    )
+    require(
+        train_size is None or train_size >= 1, f"train_size is {train_size}, expected at least 1; leave it out for all"
     )

@@ -43,9 +43,8 @@ class Digits(InMemoryData):
         augment: bool = False,
         train_size: int | None = None,
     ) -> None:
-        super().__init__(
-            "sklearn.datasets", batch_size, eval_batch_size, val_size, seed, augment, train_size=train_size
-        )
+        root = "sklearn.datasets"
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size=train_size)
 
     def _read(self, split: str) -> Arrays:
         digits = load_digits()

@@ -63,16 +63,7 @@ class ImageFolder(InMemoryData):
         train_size: int | None = None,
     ) -> None:
         super().__init__(
-            root,
-            batch_size,
-            eval_batch_size,
-            val_size,
-            seed,
-            augment,
-            False,
-            synthetic,
-            synthetic_fraction,
-            train_size,
+            root, batch_size, eval_batch_size, val_size, seed, augment, False, synthetic, synthetic_fraction, train_size
         )
         require(padding >= 0, f"padding is {padding}, expected 0 or more pixels")
         require(image_size is None or image_size >= 1, f"image_size is {image_size}, expected at least 1 pixel")

@@ -7,15 +7,17 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from energy_at.attacks.base import caller_state_kept
+from energy_at.attacks.losses import cross_entropy
 from energy_at.attacks.pgd import input_gradient
 from energy_at.attacks.threat import Linf
 from energy_at.energy import full_precision, marginal_energy
 from energy_at.evaluation.analysis.plate import canvas
+from energy_at.evaluation.analysis.smoothness import random_perturbation
 from energy_at.evaluation.curves import BLACK
 from energy_at.net_state import in_mode
+from energy_at.seeding import seeded_generator
 from energy_at.types import require
 
 
@@ -68,15 +70,13 @@ def energy_surface(
     require(points >= 3 and points % 2 == 1, f"points is {points}; write an odd number from 3 on, for example 41")
     x, y = image[None], torch.tensor([label], device=image.device)
     with caller_state_kept(net, x), in_mode(net, training=False):
-        gradient = input_gradient(net, x, lambda logits: F.cross_entropy(logits, y, reduction="none"))
+        gradient = input_gradient(net, x, lambda logits: cross_entropy(logits, y))
         attack = Linf.step(torch.zeros_like(x), gradient, eps)
-        noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
-        across = eps * (noise - 0.5).sign()
+        across = random_perturbation("Linf", eps, x, seeded_generator(x.device, seed))
         multiples = torch.linspace(-reach, reach, points, device=x.device, dtype=x.dtype)
-        s, t = multiples.view(1, -1, 1, 1, 1), multiples.view(-1, 1, 1, 1, 1)
+        s, t = multiples.view(-1, 1, 1, 1), multiples
         with torch.no_grad():
-            rows = [full_precision(net((x + s[0] * attack + row * across).clamp(0, 1))) for row in t]
-            logits = torch.cat(rows)
+            logits = torch.cat([full_precision(net((x + s * attack + row * across).clamp(0, 1))) for row in t])
             here = marginal_energy(full_precision(net(x)))
     return EnergySurface(
         net=name,

@@ -11,8 +11,8 @@ from energy_at.models import SmallNet
 from energy_at.types import InputError
 
 
-def linear(seed=0):
-    torch.manual_seed(seed)
+def linear():
+    torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
 
 
