@@ -66,7 +66,7 @@ class Trial:
     @property
     def done(self) -> bool:
         """Whether training and evaluations are finished."""
-        return self.trained and all((self._judgement(name)).is_file() for name in self._wanted)
+        return self.trained and all(self._judged(name) for name in self._wanted)
 
     def run(self) -> None:
         """Do what is not done yet.
@@ -77,9 +77,10 @@ class Trial:
         if not self.trained:
             self._train()
         for name in self._wanted:
-            if not self._judgement(name).is_file():
+            if not self._judged(name):
                 where = [f"--ckpt_path={self._checkpoint(name)}", f"--output={self.folder / name}"]
                 self._call("evaluate", [*self.evaluate, *where], self.folder / f"evaluate-{name}.log")
+                write_file(self._asked(name), json.dumps(list(self.evaluate), indent=2) + "\n")
 
     def result(self) -> Trained:
         """What became of it."""
@@ -135,8 +136,16 @@ class Trial:
         require(len(found) > 0, f"{self} has left no {name}.ckpt in {self.folder}; judge another checkpoint")
         return found[-1]
 
+    def _judged(self, name: str) -> bool:
+        """Whether it was evaluated as it is asked for now; an evaluation that wants more goes on from what is there."""
+        asked = self._asked(name)
+        return asked.is_file() and json.loads(asked.read_text()) == list(self.evaluate)
+
     def _judgement(self, name: str) -> Path:
         return self.folder / name / "evaluation.json"
+
+    def _asked(self, name: str) -> Path:
+        return self.folder / name / "asked.json"
 
 
 def _accuracies(judgement: Path) -> dict[str, float]:

@@ -81,6 +81,20 @@ def test_another_training_is_not_taken_for_this_one(table, monkeypatch, capsys):
     assert "holds a training with other arguments; remove it, or write to another output" in capsys.readouterr().err
 
 
+def test_an_evaluation_that_wants_more_goes_on_from_what_is_there(table, monkeypatch):
+    monkeypatch.chdir(table)
+    run = table / "runs" / "reproduce" / "small" / "RS-FGSM" / "seed3"
+    kept = {path: path.stat().st_mtime_ns for path in (run / "last" / "batches").rglob("*") if path.is_file()}
+    before = lines_of(table)
+    more = EVALUATE.replace("[fgsm]", "[fgsm,pgd-20]")
+    assert kept
+    assert main(["reproduce", "small.yaml", f"--evaluate={more}"]) == 0
+    assert kept.items() <= {path: path.stat().st_mtime_ns for path in (run / "last" / "batches").rglob("*")}.items()
+    for line, earlier in zip(lines_of(table), before, strict=True):
+        assert line["last: fgsm"] == earlier["last: fgsm"]
+        assert 0 <= float(line["last: pgd-20"]) <= float(line["last: clean"])
+
+
 def trial(folder, epochs):
     return Trial("DER", 0, [*FIT, f"--trainer.max_epochs={epochs}"], (), (), folder, 1)
 
