@@ -21,6 +21,7 @@ from benchmarks import (
     limits,
     loader,
     means,
+    methods,
     objectives,
     startup,
     thirty_epochs,
@@ -43,6 +44,7 @@ MODULES = (
     evaluation,
     generation,
     means,
+    methods,
     startup,
 )
 GROUPS = {module.__name__.rpartition(".")[2]: module.rows for module in MODULES}

@@ -22,7 +22,7 @@ from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
-from energy_at.types import InputError
+from energy_at.types import InputError, require
 
 
 def run(args: Sequence[str]) -> int:
@@ -83,8 +83,19 @@ class EnergyCLI(LightningCLI):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
     def before_instantiate_classes(self) -> None:
-        """Name the run's folder after its first config."""
+        """Name the run's folder after its first config.
+
+        Raises:
+            InputError: if a callback is asked for twice.
+        """
         config = self.config[self.config.subcommand]
+        callbacks = config.trainer.callbacks or []
+        twice = next((one for i, one in enumerate(callbacks) if one in callbacks[:i]), None)
+        require(
+            twice is None,
+            f"trainer.callbacks has {twice and twice.class_path.rpartition('.')[2]} twice; leave out one of the configs"
+            " that bring it",
+        )
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:

@@ -127,6 +127,7 @@ def test_print_config_shows_everything(capsys):
         (["--data.batch_size=5000"], "1293 training images do not fill one batch of 5000; lower batch_size"),
         (["--trainer.max_epochs=many"], "trainer.max_epochs is many, expected int"),
         (["--model.optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
+        (["-c=parts/ema.yaml", "-c=parts/ema.yaml"], "trainer.callbacks has EMAWeightAveraging twice; leave out one"),
         (["--data=ImageFolder", "--data.root=absent"], "there is no folder absent/train; expected"),
     ],
 )
