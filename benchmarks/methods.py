@@ -29,7 +29,7 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "PGD-2": StandardAT(**options(), attack=PGD(steps=2)),
         "RS-FGSM + DER": DER(**options(), attack=RSFGSM()),
         "RS-FGSM + LinearDER": LinearDER(**options(), attack=RSFGSM()),
-        "RS-FGSM + LinearDER on a quarter": LinearDER(**options(), attack=RSFGSM(), share=0.25),
+        "RS-FGSM + LinearDER on the whole batch": LinearDER(**options(), attack=RSFGSM(), share=1),
         "PGD-10": StandardAT(**options(), attack=PGD()),
         "PGD-10 + DER": DER(**options(), attack=PGD()),
         "TRADES": TRADES(**options()),

@@ -194,7 +194,7 @@ def linear_der_loss(
     logits_adv: Logits,
     y: Labels,
     position: PerSample,
-    weight: float = 1.0,
+    weight: float = 30.0,
     terms: Terms = "both",
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:

@@ -166,7 +166,7 @@ SYNTHETIC = (
 )
 PENALTY = {"weight": 0.5, "terms": "both", "penalty": "squared", "reference": "start", "detach": "none"}
 STRONG = {**PENALTY, "weight": 4.0}  # what held off robust overfitting: docs/results.md
-LINEAR = {"weight": 10.0, "terms": "both", "share": 0.25}
+LINEAR = {"weight": 30.0, "terms": "both", "share": 0.25}
 IMAGENET = {"net": "TorchvisionNet", "net.name": "resnet50", "attack.eps": "4/255", "optimizer.weight_decay": 1e-4}
 RECIPES = {
     **{f"cifar10_{attack}_at": FAST for attack in ("fgsm", "rsfgsm")},

@@ -32,7 +32,7 @@ class LinearDER(AdversarialTraining):
     """
 
     def __init__(
-        self, net: nn.Module, weight: float = 1.0, terms: Terms = "both", share: float = 1.0, **kwargs: Any
+        self, net: nn.Module, weight: float = 30.0, terms: Terms = "both", share: float = 0.25, **kwargs: Any
     ) -> None:
         super().__init__(net, **kwargs)
         require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
