@@ -49,8 +49,10 @@ def cases(setting: Setting) -> dict[str, Case]:
         "AT, PGD-10": Case(StandardAT(net(), attack=PGD(), **nhwc), Passes(), at(textbook.PGD)),
         "TRADES": Case(TRADES(net(), **nhwc), TRADES_PASSES, textbook.trades()),
         "WEAT": Case(WEAT(net(), **nhwc), TRADES_PASSES, textbook.trades(weighted=True)),
-        "DER, RS-FGSM": Case(DER(net(), attack=RSFGSM(), **nhwc), Passes(gradients=1, joined=2), der(textbook.RSFGSM)),
-        "DER, PGD-10": Case(DER(net(), attack=PGD(), **nhwc), Passes(joined=2), der(textbook.PGD)),
+        "DER, RS-FGSM": Case(
+            DER(net(), attack=RSFGSM(), terms="both", **nhwc), Passes(gradients=1, joined=2), der(textbook.RSFGSM)
+        ),
+        "DER, PGD-10": Case(DER(net(), attack=PGD(), terms="both", **nhwc), Passes(joined=2), der(textbook.PGD)),
     }
 
 

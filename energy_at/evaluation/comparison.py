@@ -86,7 +86,8 @@ def _line(one: Trained) -> Line:
         "overfitted": onsets.get(ROBUST),
         "minutes_per_epoch": one.minutes_per_epoch,
     }
-    return {key: value for key, value in line.items() if value is not None}
+    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in line.items()}
+    return {key: value for key, value in rounded.items() if value is not None}
 
 
 def _cell(lines: Sequence[Line], key: str) -> str:

@@ -115,9 +115,8 @@ def test_standard_at_attacks_in_the_mode_it_is_told(batch, mode):
 @pytest.mark.parametrize("detach", ["none", "reference", "adversarial"])
 def test_der_step_is_cross_entropy_and_squared_energy_differences(batch, passes, reference, detach):
     x, y = batch
-    module = DER(
-        net(), weight=0.7, reference=reference, detach=detach, passes=passes, attack=RSFGSM(eps=EPS, alpha=0.125)
-    )
+    options = {"weight": 0.7, "terms": "both", "reference": reference, "detach": detach, "passes": passes}
+    module = DER(net(), **options, attack=RSFGSM(eps=EPS, alpha=0.125))
     plain = net()
     noise = torch.empty_like(x).uniform_(-EPS, EPS, generator=module.step_generator())
     start = (x + noise).clamp(0, 1)
