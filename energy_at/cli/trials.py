@@ -149,5 +149,7 @@ class Trial:
 
 
 def _accuracies(judgement: Path) -> dict[str, float]:
+    """Share of all images, also where an attack was spared those that an earlier one had broken."""
     rows = json.loads(judgement.read_text())["results"]
-    return {row["name"]: row["accuracy"] for row in rows if row["name"] != "worst case"}
+    images = max(row["images"] for row in rows)
+    return {row["name"]: row["correct"] / images for row in rows if row["name"] != "worst case"}

@@ -95,6 +95,17 @@ def test_an_evaluation_that_wants_more_goes_on_from_what_is_there(table, monkeyp
         assert 0 <= float(line["last: pgd-20"]) <= float(line["last: clean"])
 
 
+def test_an_attack_that_is_spared_broken_images_counts_all_of_them(table, monkeypatch):
+    monkeypatch.chdir(table)
+    before = lines_of(table)
+    assert main(["reproduce", "small.yaml", f"--evaluate={EVALUATE} --worst_case_only true"]) == 0
+    run = table / "runs" / "reproduce" / "small" / "RS-FGSM" / "seed3"
+    judged = json.loads((run / "last" / "evaluation.json").read_text())["results"]
+    assert judged[1]["images"] == judged[0]["correct"] < judged[0]["images"]
+    for line, earlier in zip(lines_of(table), before, strict=True):
+        assert line["last: fgsm"] == earlier["last: fgsm"]
+
+
 def trial(folder, epochs):
     return Trial("DER", 0, [*FIT, f"--trainer.max_epochs={epochs}"], (), (), folder, 1)
 
