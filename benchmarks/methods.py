@@ -5,35 +5,26 @@ The narrow PreActResNet-18, images of 32x32, bf16 autocast and NHWC memory, opti
 
 from typing import Any
 
-from torch import nn
-
 from benchmarks.bare import module_step
+from benchmarks.objectives import cases
 from benchmarks.setting import Setting
 from benchmarks.timing import alternate, compare
-from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM
-from energy_at.modules import DER, TRADES, WEAT, AdversarialTraining, LinearDER, StandardAT
+from energy_at.attacks import PGD, RSFGSM
+from energy_at.modules import AdversarialTraining, LinearDER, StandardAT
 
-REFERENCE = "RS-FGSM"
+REFERENCE = "AT, RS-FGSM"
 
 
 def methods(setting: Setting) -> dict[str, AdversarialTraining]:
-    """Single-step methods first, then those of ten steps."""
+    """The objectives that have a floor to be compared with, and those that are only compared with each other."""
 
-    def options() -> dict[str, nn.Module | bool]:
-        return {"net": setting.narrow(), "channels_last": True}
+    def linear(share: float) -> LinearDER:
+        return LinearDER(setting.narrow(), attack=RSFGSM(), share=share, channels_last=True)
 
-    return {
-        REFERENCE: StandardAT(**options(), attack=RSFGSM()),
-        "FGSM": StandardAT(**options(), attack=FGSM()),
-        "N-FGSM": StandardAT(**options(), attack=NFGSM()),
-        "PGD-2": StandardAT(**options(), attack=PGD(steps=2)),
-        "RS-FGSM + DER": DER(**options(), attack=RSFGSM()),
-        "RS-FGSM + LinearDER": LinearDER(**options(), attack=RSFGSM()),
-        "RS-FGSM + LinearDER on the whole batch": LinearDER(**options(), attack=RSFGSM(), share=1),
-        "PGD-10": StandardAT(**options(), attack=PGD()),
-        "PGD-10 + DER": DER(**options(), attack=PGD()),
-        "TRADES": TRADES(**options()),
-        "WEAT": WEAT(**options()),
+    return {name: case.module for name, case in cases(setting).items()} | {
+        "AT, PGD-2": StandardAT(setting.narrow(), attack=PGD(steps=2), channels_last=True),
+        "LinearDER, RS-FGSM, a quarter": linear(0.25),
+        "LinearDER, RS-FGSM, the whole batch": linear(1),
     }
 
 

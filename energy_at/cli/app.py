@@ -83,19 +83,9 @@ class EnergyCLI(LightningCLI):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
     def before_instantiate_classes(self) -> None:
-        """Name the run's folder after its first config.
-
-        Raises:
-            InputError: if a callback is asked for twice.
-        """
+        """Refuse a callback that is asked for twice, and name the run's folder after its first config."""
         config = self.config[self.config.subcommand]
-        callbacks = config.trainer.callbacks or []
-        twice = next((one for i, one in enumerate(callbacks) if one in callbacks[:i]), None)
-        require(
-            twice is None,
-            f"trainer.callbacks has {twice and twice.class_path.rpartition('.')[2]} twice; leave out one of the configs"
-            " that bring it",
-        )
+        _require_each_once(config.trainer.callbacks or [])
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
@@ -140,6 +130,15 @@ class SaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
                 logger.log_hyperparams(config)
+
+
+def _require_each_once(callbacks: list[Namespace]) -> None:
+    for i, callback in enumerate(callbacks):
+        name = callback.class_path.rpartition(".")[2]
+        require(
+            callback not in callbacks[:i],
+            f"trainer.callbacks has {name} twice; leave out one of the configs that bring it",
+        )
 
 
 def _run_name(configs: list[Path]) -> str | None:

@@ -150,6 +150,6 @@ class Trial:
 
 def _accuracies(judgement: Path) -> dict[str, float]:
     """Share of all images, also where an attack was spared those that an earlier one had broken."""
-    rows = json.loads(judgement.read_text())["results"]
-    images = max(row["images"] for row in rows)
-    return {row["name"]: row["correct"] / images for row in rows if row["name"] != "worst case"}
+    *rows, _worst_case = json.loads(judgement.read_text())["results"]
+    images = rows[0]["images"]  # of the clean row
+    return {row["name"]: row["correct"] / images for row in rows}

@@ -86,8 +86,9 @@ def _line(one: Trained) -> Line:
         "overfitted": onsets.get(ROBUST),
         "minutes_per_epoch": one.minutes_per_epoch,
     }
-    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in line.items()}
-    return {key: value for key, value in rounded.items() if value is not None}
+    # metrics are kept in float32, which has no more digits than these
+    known = {key: value for key, value in line.items() if value is not None}
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in known.items()}
 
 
 def _cell(lines: Sequence[Line], key: str) -> str:
