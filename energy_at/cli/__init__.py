@@ -15,7 +15,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number.
+        The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number,
+        143 where SIGTERM ended it.
     """
     args = expanded(sys.argv[1:] if args is None else args)
     try:

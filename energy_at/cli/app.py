@@ -1,5 +1,6 @@
 """The LightningCLI behind ``energy-at``."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ import lightning as L
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
@@ -38,6 +41,8 @@ def run(args: Sequence[str]) -> int:
         return _failed(error, 2)
     except NonFiniteLossError as error:
         return _failed(error, 1)
+    except SIGTERMException:  # by itself it would leave with code 0, as if the training were finished
+        return _failed("ended by SIGTERM; --ckpt_path=RUN/checkpoints/last.ckpt goes on from the last epoch", 143)
     return 0
 
 
@@ -83,9 +88,12 @@ class EnergyCLI(LightningCLI):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a callback that is asked for twice, and name the run's folder after its first config."""
+        """Refuse a callback that is asked for twice; name the run's folder, and that of a SLURM job's checkpoints."""
         config = self.config[self.config.subcommand]
         _require_each_once(config.trainer.callbacks or [])
+        if SLURMEnvironment.detect() and config.trainer.default_root_dir is None:
+            # a job that was requeued goes on from the newest checkpoint there, whichever job has written it
+            config.trainer.default_root_dir = f"runs/slurm/{os.environ['SLURM_JOB_ID']}"
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
@@ -146,6 +154,6 @@ def _run_name(configs: list[Path]) -> str | None:
     return next((path.stem for path in [*whole, *configs]), None)
 
 
-def _failed(error: Exception, code: int) -> int:
-    print(f"energy-at: {error}", file=sys.stderr)
+def _failed(reason: Exception | str, code: int) -> int:
+    print(f"energy-at: {reason}", file=sys.stderr)
     return code

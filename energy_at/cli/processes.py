@@ -1,32 +1,46 @@
-"""Several processes, one a device, as Lightning Fabric starts them; on a cluster, as its scheduler has started them."""
+"""Child processes that end when this one is told to end."""
 
-import torch
-from lightning.fabric import Fabric
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from energy_at.cli.messages import plain_reasons
+_running: set[subprocess.Popen] = set()
 
 
-def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
-    """Start the other processes of this command; all of them return from here.
+def run_process(line: Sequence[str], log: Path, env: Mapping[str, str]) -> int:
+    """Run a command to its end, and write what it says.
 
     Args:
-        accelerator: "cpu", "cuda" or "auto".
-        devices: processes on each node, one a device; "auto" means all there are.
-        num_nodes: machines.
+        line: program and arguments.
+        log: file that is written, in a new folder if need be.
+        env: environment of the process.
 
-    Raises:
-        InputError: if there are no such devices.
+    Returns:
+        Its exit code.
     """
-    with plain_reasons():
-        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
-    fabric.launch()
-    return fabric
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file, subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=env) as child:
+        _running.add(child)
+        try:
+            return child.wait()
+        finally:
+            _running.discard(child)
 
 
-def gathered(part: object) -> list:
-    """What every process gives, in the order of their ranks; on every process."""
-    if not torch.distributed.is_initialized():
-        return [part]
-    parts = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, part)
-    return parts
+@contextmanager
+def ended_together() -> Iterator[None]:
+    """What SIGTERM asks of this process it asks of its children too; here it counts as Ctrl-C, which reaches all."""
+
+    def end(*_: Any) -> None:
+        for child in list(_running):
+            child.terminate()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal
 
+from energy_at.cli.processes import ended_together
 from energy_at.cli.trials import Trial
 from energy_at.evaluation.comparison import lines_of, summary
 from energy_at.evaluation.comparison_figure import draw_comparison
@@ -111,7 +112,7 @@ def _run(trials: Sequence[Trial], jobs: int) -> Iterator[list[str]]:
     """Run what is not done, saying so; yields the reasons of failures after each."""
     waiting = [trial for trial in trials if not trial.done]
     print(f"{len(trials) - len(waiting)} of {len(trials)} trainings are done already", flush=True)
-    with ThreadPoolExecutor(jobs) as pool:
+    with ended_together(), ThreadPoolExecutor(jobs) as pool:
         running = {pool.submit(trial.run): trial for trial in waiting}
         try:
             for number, future in enumerate(as_completed(running), start=1):

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from energy_at.cli.processes import run_process
 from energy_at.evaluation.comparison import Trained
 from energy_at.evaluation.training_run import joined, read_run
 from energy_at.files import safe_name, write_file
@@ -118,10 +118,7 @@ class Trial:
 
     def _call(self, command: str, args: Sequence[str], log: Path) -> None:
         threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
-            line = [sys.executable, "-m", "energy_at", command, *args]
-            code = subprocess.run(line, stdout=file, stderr=subprocess.STDOUT, env=os.environ | threads).returncode
+        code = run_process([sys.executable, "-m", "energy_at", command, *args], log, os.environ | threads)
         if code:
             last = next((line for line in reversed(log.read_text().splitlines()) if line.strip()), "it said nothing")
             raise InputError(f"{self}: energy-at {command} ended with code {code} ({last}); all it said is in {log}")

@@ -1,0 +1,112 @@
+"""A command that is told to end, or whose job is requeued: what it leaves, says and goes on from."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+
+from energy_at.cli import main
+from tests.cli.test_app import SMALL
+
+SLURM = {
+    "SLURM_JOB_NAME": "at",
+    "SLURM_NTASKS": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_NODELIST": "localhost",
+}
+TABLE = """
+name: long
+title: A long training
+runs: {AT: ""}
+fit: -c digits_rsfgsm_at.yaml --trainer.max_epochs 1000 --trainer.accelerator cpu
+seeds: [0]
+"""
+
+
+class Told(L.Callback):
+    """Sends this process a signal after a step."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def told(number, step):
+    name = "--trainer.callbacks"
+    return [f"{name}+=tests.cli.test_signals.Told", f"{name}.number={int(number)}", f"{name}.step={step}"]
+
+
+def test_a_training_that_is_told_to_end_is_not_taken_for_finished(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", *SMALL, *told(signal.SIGTERM, 4)]) == 143
+    assert capsys.readouterr().err.rstrip().endswith("last.ckpt goes on from the last epoch")
+    assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 0
+    assert not list(tmp_path.rglob("results.json"))
+
+
+def test_a_requeued_job_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    fit = ["fit", *SMALL, "--trainer.limit_test_batches=0"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    main([*fit, *told(signal.SIGUSR1, 4)])
+    assert [path.name for path in (tmp_path / "runs" / "slurm" / "7").iterdir()] == ["hpc_ckpt_1.ckpt"]
+    steps = {}
+    for job in ("7", "8"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        before = set(tmp_path.rglob("metrics.csv"))
+        assert main([*fit, "--trainer.log_every_n_steps=1"]) == 0
+        (log,) = set(tmp_path.rglob("metrics.csv")) - before
+        with log.open() as file:
+            steps[job] = {int(row["step"]) for row in csv.DictReader(file) if row["train/loss_step"]}
+    assert steps == {"7": {4, 5}, "8": {0, 1, 2, 3, 4, 5}}
+    whole, resumed, _ = (torch.load(path, weights_only=True) for path in sorted(tmp_path.rglob("last.ckpt")))
+    assert all(torch.equal(whole["state_dict"][name], resumed["state_dict"][name]) for name in whole["state_dict"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux which processes run")
+def test_a_table_that_is_told_to_end_takes_its_training_with_it(tmp_path):
+    (tmp_path / "long.yaml").write_text(TABLE)
+    line = [sys.executable, "-m", "energy_at", "reproduce", "long.yaml"]
+    with (tmp_path / "said").open("w") as said:
+        table = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said)
+        training = tmp_path / "runs" / "reproduce" / "long" / "AT" / "seed0"
+        _wait_for(lambda: list(training.rglob("last.ckpt")))
+        assert _running(tmp_path)
+        table.terminate()
+        assert table.wait(timeout=60) == 2
+    assert not _running(tmp_path)
+    assert "interrupted; the same command goes on where it stopped" in (tmp_path / "said").read_text()
+    assert not list(training.rglob("fit.json"))
+
+
+def _running(folder):
+    """Trainings that work in this folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").resolve() == folder.resolve():
+                found.append(process.name)
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+def _wait_for(condition, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
