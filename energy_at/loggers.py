@@ -30,6 +30,22 @@ class CSVLogger(LightningCSVLogger):
         # absolute, so that a checkpoint's path means the same wherever the run is resumed
         super().__init__(os.path.abspath(save_dir), name=name or "run", version=version)
 
+    @property
+    def version(self) -> int | str:
+        """Of the run. One that counts up takes its folder at once: jobs that start together would share it."""
+        if self._version is None:
+            self._version = self._get_next_version()
+            while rank_zero_only.rank == 0 and not self._taken():
+                self._version += 1
+        return self._version
+
+    def _taken(self) -> bool:
+        try:
+            os.makedirs(self.log_dir)
+        except FileExistsError:
+            return False
+        return True
+
     @rank_zero_only
     def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:
         """Append a row: step, name, lowest and highest edge, counts of the equal bins between them."""

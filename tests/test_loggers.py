@@ -2,9 +2,11 @@
 
 import csv
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.loggers import CSVLogger, WandbLogger
 from energy_at.types import InputError
@@ -25,6 +27,14 @@ def test_histograms_are_appended_with_their_range(tmp_path):
         "bin_1": "0",
         "bin_2": "2",
     }
+
+
+def test_runs_that_start_together_do_not_share_a_folder(tmp_path, monkeypatch):
+    jobs = [CSVLogger(str(tmp_path), name="run") for _ in range(3)]
+    assert {job._get_next_version() for job in jobs} == {0}
+    assert [Path(job.log_dir).name for job in jobs] == ["version_0", "version_1", "version_2"]
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # the other processes of a run are told its folder by the first
+    assert not Path(CSVLogger(str(tmp_path), name="run").log_dir).exists()
 
 
 @pytest.fixture

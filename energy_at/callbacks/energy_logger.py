@@ -96,7 +96,7 @@ class EnergyLogger(L.Callback):
         statistics = self._stages.pop(stage, None)
         if statistics is None:
             return
-        pl_module.log_dict(_named(stage, *statistics.mean_std(trainer.strategy)))
+        pl_module.log_dict(_named(stage, *statistics.mean_std(trainer.strategy)), sync_dist=True)
         if self.histograms and not trainer.sanity_checking:
             self._log_histograms(stage, statistics, trainer)
 

@@ -29,6 +29,11 @@ class EnergyPlot(L.Callback):
         self.seconds = seconds
         self.rows: list[dict[str, float]] = []
         self._drawn_at = time.monotonic()
+        self._folder: str | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ask for the run's folder; all processes have to ask together."""
+        self._folder = trainer.log_dir
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the epoch's numbers."""
@@ -58,9 +63,9 @@ class EnergyPlot(L.Callback):
     def draw(self, trainer: L.Trainer) -> None:
         """Write the picture, under a temporary name first."""
         self._drawn_at = time.monotonic()
-        if not self.rows or trainer.log_dir is None:
+        if not self.rows or self._folder is None:
             return
-        target = Path(trainer.log_dir) / self.filename
+        target = Path(self._folder) / self.filename
         title = f"{type(trainer.lightning_module).__name__}: energies and robust accuracy"
         figure = draw_energy_curves(self.rows, title, _onsets(trainer))
         with as_a_whole(target) as temporary:

@@ -1,46 +1,32 @@
-"""Child processes that end when this one is told to end."""
+"""Several processes, one a device, as Lightning Fabric starts them; on a cluster, as its scheduler has started them."""
 
-import signal
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+import torch
+from lightning.fabric import Fabric
 
-_running: set[subprocess.Popen] = set()
+from energy_at.cli.messages import plain_reasons
 
 
-def run_process(line: Sequence[str], log: Path, env: Mapping[str, str]) -> int:
-    """Run a command to its end, and write what it says.
+def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
+    """Start the other processes of this command; all of them return from here.
 
     Args:
-        line: program and arguments.
-        log: file that is written, in a new folder if need be.
-        env: environment of the process.
+        accelerator: "cpu", "cuda" or "auto".
+        devices: processes on each node, one a device; "auto" means all there are.
+        num_nodes: machines.
 
-    Returns:
-        Its exit code.
+    Raises:
+        InputError: if there are no such devices.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file, subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=env) as child:
-        _running.add(child)
-        try:
-            return child.wait()
-        finally:
-            _running.discard(child)
+    with plain_reasons():
+        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
+    fabric.launch()
+    return fabric
 
 
-@contextmanager
-def ended_together() -> Iterator[None]:
-    """What SIGTERM asks of this process it asks of its children too; here it counts as Ctrl-C, which reaches all."""
-
-    def end(*_: Any) -> None:
-        for child in list(_running):
-            child.terminate()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def gathered(part: object) -> list:
+    """What every process gives, in the order of their ranks; on every process."""
+    if not torch.distributed.is_initialized():
+        return [part]
+    parts = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, part)
+    return parts

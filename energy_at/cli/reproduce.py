@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal
 
-from energy_at.cli.processes import ended_together
+from energy_at.cli.children import ended_together
 from energy_at.cli.trials import Trial
 from energy_at.evaluation.comparison import lines_of, summary
 from energy_at.evaluation.comparison_figure import draw_comparison

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from energy_at.cli.processes import run_process
+from energy_at.cli.children import run_process
 from energy_at.evaluation.comparison import Trained
 from energy_at.evaluation.training_run import joined, read_run
 from energy_at.files import safe_name, write_file

@@ -261,7 +261,8 @@ class AdversarialTraining(L.LightningModule):
         return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
 
     def _log_training(self, outputs: Outputs, y: Labels) -> None:
-        self.log("train/loss", outputs["loss"], on_step=True, on_epoch=True, batch_size=len(y), prog_bar=True)
+        self.log("train/loss_step", outputs["loss"], prog_bar=True)
+        self._log_mean("train/loss_epoch", outputs["loss"], len(y))
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         self._log_mean("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
         if "logits" in outputs:

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -19,6 +24,15 @@ SMALL = [
     "--trainer.accelerator=cpu",
     "--model.net.width=4",
 ]
+LEFT = {
+    "metrics.csv",
+    "histograms.csv",
+    "config.yaml",
+    "checkpoints/last.ckpt",
+    "checkpoints/best.ckpt",
+    "energies.png",
+    "results.json",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +52,12 @@ def code_of(args):
         return leaving.code
 
 
+def files_in(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_run_leaves_curves_config_checkpoints_picture_and_results(run_folder):
-    left = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
-    expected = {"metrics.csv", "config.yaml", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "energies.png"}
-    assert left == expected | {"histograms.csv", "results.json"}
+    assert files_in(run_folder) == LEFT
     header = next(csv.reader((run_folder / "metrics.csv").open()))
     for stage in ("train", "val", "test"):
         assert {f"{stage}/{e}" for e in ("E_marginal", "E_marginal_adv", "dE_marginal", "dE_joint")} <= set(header)
@@ -49,6 +65,23 @@ def test_a_run_leaves_curves_config_checkpoints_picture_and_results(run_folder):
     assert [row["checkpoint"] for row in results["results"]] == ["best", "last"]
     assert results["attack"]["init_args"]["steps"] == 20
     assert results["results"][1]["epoch"] == 1
+
+
+def test_two_processes_share_a_run_and_its_folder(tmp_path):
+    flags = [*SMALL, "--config=parts/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2", "--plot.seconds=0"]
+    line = [sys.executable, "-m", "energy_at", "fit", *flags]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
+        try:
+            code = process.wait(timeout=200)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # one process waits for ever where the other is gone
+    said = (tmp_path / "said").read_text()
+    assert code == 0, said
+    assert "sync_dist" not in said
+    (log,) = tmp_path.rglob("metrics.csv")
+    assert files_in(log.parent) == LEFT
 
 
 def test_the_saved_config_repeats_the_run(run_folder, tmp_path, monkeypatch):
