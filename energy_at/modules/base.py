@@ -1,7 +1,8 @@
 """The one adversarial training loop; each objective says only what differs."""
 
+import copy
 from abc import abstractmethod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import lightning as L
 import torch
@@ -205,6 +206,13 @@ class AdversarialTraining(L.LightningModule):
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             **{name: value for name, value in arguments.items() if value is not UNKNOWN},
         }
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy, as weight averaging makes it, that shares the factories: a command line's know its trainer."""
+        memo |= {id(factory): factory for factory in (self.optimizer, self.schedule)}
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     def _outputs(self, x: Images, y: Labels) -> Outputs:
         outputs = self.objective(x, y)

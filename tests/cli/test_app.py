@@ -68,7 +68,8 @@ def test_a_run_leaves_curves_config_checkpoints_picture_and_results(run_folder):
 
 
 def test_two_processes_share_a_run_and_its_folder(tmp_path):
-    flags = [*SMALL, "--config=parts/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2", "--plot.seconds=0"]
+    parts = ["--config=parts/ddp.yaml", "--config=parts/ema.yaml"]
+    flags = [*SMALL, *parts, "--trainer.accelerator=cpu", "--trainer.devices=2", "--plot.seconds=0"]
     line = [sys.executable, "-m", "energy_at", "fit", *flags]
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
