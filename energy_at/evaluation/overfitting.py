@@ -63,7 +63,8 @@ def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, p
     """Whether the newest epochs show robust overfitting.
 
     With every curve averaged over ``window`` epochs: the robust accuracy has been more than ``tolerance`` below its
-    best for ``patience`` epochs, and dE(x) on training images is lower than it was at that best.
+    best for ``patience`` epochs, and dE(x) on training images is lower than it was at that best. The newest epoch by
+    itself has to be that much below the best one too: a young net's accuracy jumps, and may just have recovered.
 
     Args:
         history: epochs so far, the newest last.
@@ -77,7 +78,8 @@ def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, p
     delta = _smooth([epoch.train_delta_energy for epoch in history], window)
     best = int(np.argmax(accuracy))
     lost = bool(np.all(accuracy[-patience:] < accuracy[best] - tolerance))
-    return lost and bool(delta[-1] < delta[best])
+    recovered = history[-1].robust_acc >= max(epoch.robust_acc for epoch in history) - tolerance
+    return lost and not recovered and bool(delta[-1] < delta[best])
 
 
 def onsets(epochs: Sequence[int], history: Sequence[Epoch], patience: int = 2) -> dict[str, int]:

@@ -65,6 +65,12 @@ def test_a_plateau_with_noise_is_no_robust_overfitting():
     assert first(robust, history(noisy, train_delta=delta)) is None
 
 
+def test_a_young_net_that_has_recovered_does_not_overfit_robustly():
+    """N-FGSM on FashionMNIST at eps 0.2 (docs/results/co-fashion)."""
+    epochs = history([0.344, 0.307, 0.362, 0.222, 0.338, 0.368], train_delta=[-0.02, -0.08, -0.09, -0.05, -0.08, -0.07])
+    assert first(robust, epochs) is None
+
+
 def test_onsets_are_those_of_the_rules_asked_epoch_by_epoch():
     collapse = history([0.30, 0.35, 0.38, 0.02, 0.00, 0.4], [0.33, 0.40, 0.45, 0.70, 0.85, 0.5])
     assert onsets([5, 6, 7, 8, 9, 10], collapse) == {CATASTROPHIC: 8}
