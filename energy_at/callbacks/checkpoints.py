@@ -39,3 +39,6 @@ class LastCheckpoint(ModelCheckpoint):
         super().__init__(
             filename=filename, every_n_epochs=every_n_epochs, save_on_train_epoch_end=True, enable_version_counter=False
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load: a resumed run writes its own, and Lightning would warn that its folder is another one."""

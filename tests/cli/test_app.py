@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 
 import pytest
@@ -109,7 +110,9 @@ def test_a_checkpoint_is_judged_with_the_attack_that_flags_ask_for(run_folder, t
 def test_a_run_resumes_from_its_last_checkpoint(run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = str(run_folder / "checkpoints" / "last.ckpt")
-    assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint]) == 0
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The dirpath has changed")
+        assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint]) == 0
     assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 2
 
 
