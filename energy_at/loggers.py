@@ -112,3 +112,8 @@ class WandbLogger(LightningWandbLogger):
 
         histogram = wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))
         self.experiment.log({f"histograms/{name}": histogram, "trainer/global_step": step})
+
+    @rank_zero_only
+    def alert(self, title: str, text: str) -> None:
+        """Raise an alert, which W&B sends on by mail or Slack, as the user's settings there have it."""
+        self.experiment.alert(title=title, text=text)

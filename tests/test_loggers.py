@@ -55,6 +55,20 @@ def test_offline_runs_lie_in_the_folder_with_curves_and_histograms(tmp_path, off
     assert written.stat().st_size > 0
 
 
+def test_an_alert_reaches_the_run(tmp_path, offline, monkeypatch):
+    logger = WandbLogger(save_dir=str(tmp_path))
+    alert, raised = type(logger.experiment).alert, []
+
+    def seen(run, **said):
+        raised.append(said)
+        return alert(run, **said)
+
+    monkeypatch.setattr(type(logger.experiment), "alert", seen)
+    logger.alert("Robust overfitting", "0.5 to 0.4")
+    logger.experiment.finish()
+    assert raised == [{"title": "Robust overfitting", "text": "0.5 to 0.4"}]
+
+
 def test_an_unreachable_server_does_not_lose_the_run(tmp_path, monkeypatch):
     import wandb
 

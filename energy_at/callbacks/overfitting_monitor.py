@@ -14,6 +14,8 @@ from energy_at.types import require
 class OverfittingMonitor(L.Callback):
     """Recognises catastrophic and robust overfitting, says so once each, logs the epoch, and can stop the training.
 
+    It says so by a warning, and by an alert of W&B where the run is logged there.
+
     It judges by the validation step's multi-step attack (see ``energy_at.evaluation.overfitting`` for the rules), since
     a regulariser can hold dE of the training attack near 0 while the net breaks beside it. Epochs of the module's
     ``eps_warmup`` are not judged: the net has not been trained against that attack yet. The epochs are logged as
@@ -73,10 +75,10 @@ class OverfittingMonitor(L.Callback):
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
             self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
-            self._announce(trainer, self._catastrophic_words())
+            self._announce(trainer, "Catastrophic overfitting", self._catastrophic_words())
         elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
             self.robust_epoch = trainer.current_epoch
-            self._announce(trainer, self._robust_words())
+            self._announce(trainer, "Robust overfitting", self._robust_words())
         self._log_epochs(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -118,8 +120,11 @@ class OverfittingMonitor(L.Callback):
             f"{self.history[-1].train_delta_energy:+.2f}. The best-robust checkpoint is kept."
         )
 
-    def _announce(self, trainer: L.Trainer, words: str) -> None:
+    def _announce(self, trainer: L.Trainer, what: str, words: str) -> None:
         rank_zero_warn(words)
+        for logger in trainer.loggers:
+            if hasattr(logger, "alert"):
+                logger.alert(what, words)
         if self.stop:
             rank_zero_info("The training stops here, as overfitting.stop asks.")
             trainer.should_stop = True

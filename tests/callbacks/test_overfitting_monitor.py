@@ -38,10 +38,14 @@ def trained(attack, epochs, monitor, eps_warmup=0, **options):
     return trainer, said
 
 
-def test_catastrophic_overfitting_is_announced_once_logged_and_can_stop_the_training():
+def test_catastrophic_overfitting_is_announced_once_logged_and_can_stop_the_training(tmp_path, monkeypatch):
     monitor = OverfittingMonitor(stop=True)
-    trainer, said = trained(FGSM(eps=0.35), 60, monitor)
+    alerts = []
+    logger = CSVLogger(str(tmp_path))
+    monkeypatch.setattr(logger, "alert", lambda *said: alerts.append(said), raising=False)
+    trainer, said = trained(FGSM(eps=0.35), 60, monitor, logger=logger)
     assert len(said) == 1
+    assert alerts == [("Catastrophic overfitting", said[0])]
     assert "Catastrophic overfitting since epoch" in said[0]
     assert trainer.current_epoch < 60
     assert monitor.catastrophic_epoch == trainer.current_epoch - 2
