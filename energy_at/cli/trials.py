@@ -106,6 +106,7 @@ class Trial:
         resume = [f"--ckpt_path={self._checkpoint('last')}"] if self._resumable else []
         logger = {"save_dir": self.output, "name": self.folder.relative_to(self.output), "version": part.name}
         where = [f"--trainer.logger.{key}={value}" for key, value in logger.items()]
+        where.append(f"--trainer.default_root_dir={self.folder}")  # trainings of one SLURM job are requeued apart
         started = time.monotonic()
         part.mkdir(parents=True)
         self._call("fit", [*self.fit, *where, *resume], self.folder / f"fit-{part.name}.log")

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from energy_at.cli import main
 from energy_at.cli.reproduce import configs_first
@@ -65,6 +67,13 @@ def test_a_table_has_a_line_a_training_with_what_evaluation_and_log_say(table):
     assert [round(float(value), 6) for value in robust] == [float(lines[1]["val_last"])]
     assert (run.parents[1] / "small.png").read_bytes().startswith(b"\x89PNG")
     assert (run.parents[1] / "small.md").read_text().count("\n") == 4
+
+
+def test_trainings_of_one_slurm_job_do_not_share_the_folder_from_which_they_are_requeued(table):
+    configs = list((table / "runs" / "reproduce" / "small").glob("*/seed3/part0/config.yaml"))
+    roots = [Path(yaml.safe_load(path.read_text())["trainer"]["default_root_dir"]) for path in configs]
+    assert [table / root for root in roots] == [path.parents[1] for path in configs]
+    assert len(set(roots)) == 2
 
 
 def test_what_is_finished_is_not_done_again(table, monkeypatch, capsys):
