@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
 from energy_at.evaluation.curves import draw_energy_curves
+from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST
 from energy_at.files import as_a_whole
 
 
@@ -74,6 +75,6 @@ class EnergyPlot(L.Callback):
 
 def _onsets(trainer: L.Trainer) -> dict[str, int]:
     monitors = [callback for callback in trainer.callbacks if isinstance(callback, OverfittingMonitor)]
-    found = [("catastrophic overfitting", m.catastrophic_epoch) for m in monitors]
-    found += [("robust overfitting", m.robust_epoch) for m in monitors]
+    found = [(CATASTROPHIC, m.catastrophic_epoch) for m in monitors]
+    found += [(ROBUST, m.robust_epoch) for m in monitors]
     return {name: epoch for name, epoch in found if epoch is not None}

@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from energy_at.evaluation.overfitting import Epoch, catastrophic, robust
+from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
 from energy_at.types import require
 
 
@@ -75,10 +75,10 @@ class OverfittingMonitor(L.Callback):
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
             self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
-            self._announce(trainer, "Catastrophic overfitting", self._catastrophic_words())
+            self._announce(trainer, CATASTROPHIC, self._catastrophic_words())
         elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
             self.robust_epoch = trainer.current_epoch
-            self._announce(trainer, "Robust overfitting", self._robust_words())
+            self._announce(trainer, ROBUST, self._robust_words())
         self._log_epochs(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class OverfittingMonitor(L.Callback):
         rank_zero_warn(words)
         for logger in trainer.loggers:
             if hasattr(logger, "alert"):
-                logger.alert(what, words)
+                logger.alert(what.capitalize(), words)
         if self.stop:
             rank_zero_info("The training stops here, as overfitting.stop asks.")
             trainer.should_stop = True

@@ -1,6 +1,5 @@
 """The LightningCLI behind ``energy-at``."""
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -93,7 +92,7 @@ class EnergyCLI(LightningCLI):
         _require_each_once(config.trainer.callbacks or [])
         if SLURMEnvironment.detect() and config.trainer.default_root_dir is None:
             # a job that was requeued goes on from the newest checkpoint there, whichever job has written it
-            config.trainer.default_root_dir = f"runs/slurm/{os.environ['SLURM_JOB_ID']}"
+            config.trainer.default_root_dir = f"runs/slurm/{SLURMEnvironment.job_id()}"
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:

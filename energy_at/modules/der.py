@@ -17,9 +17,9 @@ class DER(AdversarialTraining):
     """DER: minimise CE(x*, y) + weight [mean phi(dE(x)) + mean phi(dE(x, y))] (arXiv 2505.22486).
 
     The penalty is a RECONSTRUCTION: the publicly readable text of the paper gives neither its form nor its weight, so
-    both are options here. The defaults are those that prevented catastrophic overfitting on small images at no cost in
-    accuracy; against robust overfitting "both" terms were tried (docs/results.md). With weight 0 the reference images
-    are not passed and the training is ``StandardAT``.
+    both are options here. The defaults are those that prevented catastrophic overfitting on images of 16x16 pixels;
+    what prevented robust overfitting is the penalty on dE(x, y), by itself or in "both" (docs/results.md). With weight
+    0 the reference images are not passed and the training is ``StandardAT``.
 
     Args:
         net: see ``AdversarialTraining``.
