@@ -17,9 +17,13 @@ PANELS = {
     "train/dE_marginal": "$\\Delta E(x)$, training attack\n(training images) [nat]",
 }
 
+SURGE = 5.0  # nats, beyond which a linear scale would hide the other methods' delta energies
+
 
 def draw_comparison(trained: Sequence[Trained], title: str = "") -> Figure:
     """Accuracies and delta energies against epochs: a colour a method, a thin line a seed, a cross where one collapsed.
+
+    Delta energies that pass 5 nats are drawn on a scale that is linear within one nat of 0 and logarithmic outside.
 
     Args:
         trained: the trainings, with their rows' keys as ``EnergyLogger`` names them; missing curves are left out.
@@ -41,6 +45,9 @@ def draw_comparison(trained: Sequence[Trained], title: str = "") -> Figure:
             axes.set_ylim(bottom=0)
         else:
             axes.axhline(0, color="#222222", lw=0.6)
+            if max(map(abs, axes.get_ylim())) > SURGE:
+                axes.set_yscale("symlog", linthresh=1)
+                axes.yaxis.set_major_formatter("{x:g}")
     for axes in figure.axes[1::2][-1:] + figure.axes[2:]:
         axes.set_xlabel("epoch")
     figure.suptitle(title)

@@ -61,6 +61,20 @@ def test_the_figure_has_a_curve_a_seed_and_a_cross_where_it_collapsed():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["FGSM", "PGD"]
 
 
+def test_one_method_s_surge_does_not_flatten_the_other_energies():
+    label = PANELS["val/dE_marginal"]
+    calm = Trained("PGD", 0, run([0.3, 0.4], [-0.2, 0.2]))
+    surge = Trained("FGSM", 0, run([0.3, 0.0], [0.1, 40.0]))
+    for methods, scale in (([calm], "linear"), ([calm, surge], "symlog")):
+        figure = draw_comparison(methods)
+        axes = next(axes for axes in figure.axes if axes.get_ylabel() == label)
+        figure.canvas.draw()
+        assert axes.get_yscale() == scale
+        heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, -0.2), (0, 0.2)]))[:, 1]
+        assert heights[1] - heights[0] > 0.05  # of the panel's height
+    assert "10" in [text.get_text() for text in axes.get_yticklabels()]
+
+
 def test_parts_of_a_run_are_joined_and_the_later_counts():
     first, second = run([0.1, 0.2, 0.3], [0, 0, 0]), run([0.1, 0.2, 0.9, 0.4], [0, 0, 0, 0])
     whole = joined([first, TrainingRun("", second.rows[2:])], "whole")
