@@ -23,7 +23,7 @@ SURGE = 5.0  # nats, beyond which a linear scale would hide the other methods' d
 def draw_comparison(trained: Sequence[Trained], title: str = "") -> Figure:
     """Accuracies and delta energies against epochs: a colour a method, a thin line a seed, a cross where one collapsed.
 
-    Delta energies that pass 5 nats are drawn on a scale that is linear within one nat of 0 and logarithmic outside.
+    A panel of delta energies that reaches beyond ``SURGE`` is linear within one nat of 0 and logarithmic outside.
 
     Args:
         trained: the trainings, with their rows' keys as ``EnergyLogger`` names them; missing curves are left out.
