@@ -2,6 +2,7 @@
 
 import copy
 from abc import abstractmethod
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 import lightning as L
@@ -11,7 +12,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from energy_at.attacks import FGSM, PGD, Attack
+from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
 from energy_at.energy import full_precision
+from energy_at.modules.compilation import Compilation
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
@@ -47,6 +50,8 @@ class AdversarialTraining(L.LightningModule):
         channels_last: keep images and weights in NHWC memory, which convolutions in half precision prefer.
         micro_batch: images that are attacked and differentiated at a time, at most; None means the whole batch,
             "auto" what a GPU's memory takes. Same gradients, but batch norm in training mode sees only these images.
+        cuda_graph: replay the training attack from a CUDA graph, for small nets and batches on a fast GPU; same images.
+        compile: ``torch.compile`` the net for whole training batches; all else runs as it is written.
         seed: of the attacks' noise, with epoch, step and rank.
 
     Raises:
@@ -66,6 +71,8 @@ class AdversarialTraining(L.LightningModule):
         test_attack: Attack | None = None,
         channels_last: bool = False,
         micro_batch: MicroBatch = None,
+        cuda_graph: bool = False,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -87,10 +94,14 @@ class AdversarialTraining(L.LightningModule):
         self.test_attack = test_attack or self._judging_attack(steps=20)
         self.channels_last = channels_last
         self.micro_batch = micro_batch
+        self.cuda_graph = cuda_graph
+        self.compile = compile
         self.seed = seed
         self.natural_logits_wanted = False
         self._finite_loss = FiniteLoss()
         self._micro_batches = MicroBatches(micro_batch)
+        self._compilation = Compilation(compile)
+        self._graphs = self._recording() if cuda_graph else None
         self._batch_idx = 0
         self._part: tuple[int, ...] = ()
         self._start: Images | None = None
@@ -119,8 +130,11 @@ class AdversarialTraining(L.LightningModule):
     def perturb(self, x: Images, y: Labels, start: Images | None = None) -> Images:
         """The training attack on a batch, in the mode that ``attack_mode`` asks for."""
         start = self._start if start is None else start
-        with in_mode(self.net, self.attack_mode == "train"):
-            return self.scheduled_attack()(self.net, x, y, start, self.step_generator())
+        attack = self.scheduled_attack()
+        if self._graphs:
+            attack = partial(self._graphs, attack)
+        with in_mode(self.net, self.attack_mode == "train"), self._compilation.for_attack(self.net):
+            return attack(self.net, x, y, start, self.step_generator())
 
     def draw_start(self, x: Images) -> Images:
         """The first iterate of this step's attack on these images."""
@@ -140,26 +154,37 @@ class AdversarialTraining(L.LightningModule):
 
     def natural_logits(self, x: Images) -> Logits:
         """Logits [N, K] in the net's present mode, without gradients and without a trace in batch-norm statistics."""
-        with torch.no_grad(), statistics_kept(self.net):
+        with torch.no_grad(), statistics_kept(self.net), self._compilation.eager():
             return self(x)
 
     def on_fit_start(self) -> None:
-        """Refuse what this device cannot do.
+        """Refuse what this device cannot do; compile what is to be compiled.
 
         Raises:
-            InputError: if micro_batch is "auto" on a device that does not tell when its memory is full.
+            InputError: if micro_batch is "auto" on a device that does not tell when its memory is full, or cuda_graph
+                is asked of one that records none.
         """
+        require(
+            not self.cuda_graph or self.device.type == "cuda",
+            f"cuda_graph records the work of a CUDA device, and this is a {self.device.type}; write cuda_graph: false",
+        )
         require(
             self.micro_batch != "auto" or self.device.type == "cuda",
             f"micro_batch auto waits for a GPU's memory to be full, and this is a {self.device.type}; "
             "write a number of images, for example micro_batch: 32",
         )
+        self._compilation.begin(self.net)
+
+    def on_fit_end(self) -> None:
+        """The net runs as it is written again."""
+        self._compilation.end(self.net)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """One attack and one update; returns the objective's outputs, with the labels "y"."""
         x, y = self._prepared(batch)
         self._batch_idx = batch_idx
-        outputs = self._in_parts(x, y) if self._micro_batches.splits(len(y)) else self._outputs(x, y)
+        with self._compilation.for_batch(x):
+            outputs = self._in_parts(x, y) if self._micro_batches.splits(len(y)) else self._outputs(x, y)
         self._finite_loss.see(outputs["loss"], self.trainer)
         self._log_training(outputs, y)
         return {**outputs, "y": y}
@@ -168,7 +193,7 @@ class AdversarialTraining(L.LightningModule):
         """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
         x, y = self._prepared(batch)
         outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
-        with exact(self.device):
+        with exact(self.device), self._compilation.eager():
             x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
             self._log_mean("val/single_step_acc", accuracy(self(x_single), y), len(y))
         return outputs
@@ -234,6 +259,15 @@ class AdversarialTraining(L.LightningModule):
         finally:
             self._part, self._start = (), None
 
+    def _recording(self) -> CudaGraphs:
+        check_recordable(self.attack)
+        require(
+            self.eps_warmup == 0,
+            f"a CUDA graph holds one radius, and eps_warmup {self.eps_warmup} changes it in every step; "
+            "write cuda_graph: false",
+        )
+        return CudaGraphs()
+
     def _loss_scale(self) -> Tensor:
         scaler, one = getattr(self.trainer.precision_plugin, "scaler", None), torch.ones((), device=self.device)
         return one if scaler is None else scaler.scale(one)
@@ -244,7 +278,7 @@ class AdversarialTraining(L.LightningModule):
             rank_zero_warn(f"{type(self).__name__} attacks {own}, but attack.loss is {given}; is that meant?")
 
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
-        with exact(self.device):
+        with exact(self.device), self._compilation.eager():
             x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))
             logits, logits_adv = self(x), self(x_adv)
         self._log_mean(f"{stage}/clean_acc", accuracy(logits, y), len(y))

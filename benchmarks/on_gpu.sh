@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# One part of the proof at full size, on one GPU, from the checkout and without a network:
+#
+#   bash benchmarks/on_gpu.sh tests|speed|co|ro|weat|generate [--quick]
+#
+# A part that was cut off goes on from its checkpoints when it is run again. --quick rehearses it, on the CPU too.
+#   OUT      folder of the results (runs/gpu)
+#   WORK     folder of trainings and checkpoints ($OUT/work)
+#   DATA     CIFAR-10 as JPEG files: train/<class>/*.jpg and test/<class>/*.jpg (data/cifar10-jpeg)
+#   WHEELS   folder of wheels of packages that the machine lacks (none)
+#   JOBS     trainings side by side; a small net leaves the GPU waiting for Python (3)
+#   FIT      further arguments of every training, as "--model.cuda_graph true"
+#   SEEDS    of the trainings, as "[0, 1]" ([0])
+#   EVALUATE empty to leave the judgement to the validation images (yes)
+#   ONLY     methods of a table, as "[FGSM]" (all)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+part=${1:?"name a part: tests, speed, co, ro, weat or generate"}
+quick=${2:-}
+OUT=${OUT:-runs/gpu} DATA=${DATA:-data/cifar10-jpeg} JOBS=${JOBS:-3} FIT=${FIT:-} ONLY=${ONLY:-} SEEDS=${SEEDS:-[0]} evaluating=${EVALUATE-yes}
+WORK=${WORK:-$OUT/work}
+mkdir -p "$OUT" "$WORK"
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+if [ -n "${WHEELS:-}" ]; then
+  python3 -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$WORK/site" "$WHEELS"/*.whl
+  export PYTHONPATH=$PYTHONPATH:$WORK/site
+fi
+gpu=$(python3 -c "import torch; print('--gpu' if torch.cuda.is_available() else '')")
+[ -n "$gpu" ] || [ -n "$quick" ] || { echo "no CUDA device is here; rehearse with --quick"; exit 1; }
+
+
+setting() { python3 -c "import sys, yaml; print(yaml.safe_load(open(f'configs/reproduce/{sys.argv[1]}.yaml'))[sys.argv[2]])" "$@"; }
+
+bench() { python3 -m benchmarks $gpu $quick --json "$OUT/$part.json" "$@" | tee "$OUT/$part.txt"; }
+
+# Train and judge a table's methods, and pack what is done so far, whatever happens
+table() {
+  local name=$1 fit evaluate
+  fit="$(setting "$1" fit) $FIT" evaluate=$(setting "$1" evaluate)
+  if [ -n "$quick" ]; then
+    fit+=" --model.net.width 4 --trainer.max_epochs 2 --trainer.limit_train_batches 3 --trainer.limit_val_batches 1"
+    evaluate+=" --count 8"
+  fi
+  [ -n "$evaluating" ] || evaluate=
+  trap "pack $name" EXIT
+  python3 -m energy_at reproduce "$name" --root "$DATA" --output "$WORK/$name" --jobs "$JOBS" --seeds "$SEEDS" \
+    "--fit=$fit" "--evaluate=$evaluate" ${ONLY:+"--only=$ONLY"}
+  trap - EXIT
+  pack "$name"
+}
+
+pack() {
+  cp "$WORK/$1/$1".* "$OUT/" 2>/dev/null || true
+  find "$WORK/$1" \( -name '*.csv' -o -name '*.json' -o -name '*.log' \) -print0 | tar -czf "$OUT/$1.tar.gz" --null -T - 2>/dev/null
+  cat "$OUT/$1.md" 2>/dev/null || echo "no training of $1 is done yet; the same command goes on"
+}
+
+case $part in
+  tests)
+    python3 -m pytest -q -x --durations=5 tests/cuda
+    bench --quick --only training_step objectives faster evaluation generation
+    ;;
+  speed) bench --only limits training_step faster objectives thirty_epochs lightning_overhead evaluation generation attacks ;;
+  co) table co-full && table co-full-eps16 ;;
+  ro) table ro-full ;;
+  weat) table weat-full ;;
+  generate)
+    net=${NET:-$(ls -t "$WORK"/*-full*/*/*/part*/checkpoints/best.ckpt | head -1)}
+    for start in ClassPCA LocalPCA GaussianInit UniformInit; do
+      python3 -m energy_at generate -c generate_cifar10jpeg.yaml --ckpt_path "$net" --data.root "$DATA" --init "$start" \
+        --n "$([ -n "$quick" ] && echo 20 || echo 10000)" --batch_size 500 --output "$WORK/generate/$start"
+      cp "$WORK/generate/$start"/*.json "$OUT/generate-$start.json"
+    done
+    ;;
+  *) echo "no part is called $part; it is tests, speed, co, ro, weat or generate" && exit 2 ;;
+esac

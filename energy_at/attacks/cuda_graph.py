@@ -1,0 +1,106 @@
+"""An attack's kernels recorded once and replayed, for nets that wait for Python more than for the GPU."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from energy_at.attacks.base import Attack, caller_state_kept
+from energy_at.attacks.pgd import PGD
+from energy_at.types import Images, Labels, require
+
+Replay = Callable[[Images, Labels, Images], Images]
+WARM_UP = 3  # passes in which the libraries choose their kernels and take their memory
+
+
+class CudaGraphs:
+    """Runs an attack as a CUDA graph: the whole ascent is one launch, with the same numbers as the attack itself.
+
+    The noise is drawn outside the graph. One graph is recorded for each batch shape, mode and precision, up to
+    ``most``; whatever comes after those runs eagerly. A graph reads the net's weights where they lie, so an update in
+    place is seen, and weights that lie elsewhere are another graph.
+
+    Args:
+        most: graphs that are recorded, at least 1; each keeps the memory of its activations.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self.most = most
+        self._replays: dict[Any, Replay] = {}
+
+    def __call__(
+        self, attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator
+    ) -> Images:
+        """``attack(net, x, y, start, generator)``; see ``Attack``."""
+        start = attack.draw_start(x, generator) if start is None else start
+        situation = _situation(net, x)
+        if situation not in self._replays and len(self._replays) < self.most:
+            self._replays[situation] = record(attack, net, x, y, start)
+        if situation in self._replays:
+            return self._replays[situation](x, y, start)
+        return attack(net, x, y, start, generator)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy records its own graphs: those of the original read the original's weights."""
+        return {"most": self.most, "_replays": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(self.most)
+
+
+def check_recordable(attack: Attack) -> None:
+    """Refuse an attack whose noise cannot be drawn outside the graph.
+
+    Raises:
+        InputError: naming the attack and the remedy.
+    """
+    require(
+        isinstance(attack, PGD) and attack.restarts == 1,
+        f"a CUDA graph holds one ascent of PGD or its single-step forms, and the attack is {type(attack).__name__}"
+        f"{' with restarts' if isinstance(attack, PGD) else ''}; write cuda_graph: false",
+    )
+
+
+def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> Replay:
+    """Record the attack on a batch of this shape.
+
+    Args:
+        attack: what is recorded.
+        net: in the mode and under the autocast in which the graph is to run.
+        x: [N, C, H, W] on a CUDA device.
+        y: [N].
+        start: the first iterate.
+
+    Returns:
+        A function of (x, y, start) that copies them to the graph's own memory, replays it, and returns x_adv.
+    """
+    inputs = [tensor.detach().clone() for tensor in (x, y, start)]
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
+    stream.wait_stream(torch.cuda.current_stream(x.device))
+    with caller_state_kept(net, x):
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                attack.perturb(net, *inputs, None)
+        torch.cuda.current_stream(x.device).wait_stream(stream)
+        # the graph casts the weights itself: casts from before it would go stale, and its own hold nothing until replay
+        torch.clear_autocast_cache()
+        with torch.cuda.graph(graph):
+            x_adv = attack.perturb(net, *inputs, None).detach()
+        torch.clear_autocast_cache()
+
+    def replay(*values: torch.Tensor) -> Images:
+        for mine, given in zip(inputs, values, strict=True):
+            mine.copy_(given)
+        graph.replay()
+        return x_adv.clone()
+
+    return replay
+
+
+def _situation(net: nn.Module, x: Images) -> tuple:
+    kind = x.device.type
+    precision = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+    places = tuple(parameter.data_ptr() for parameter in net.parameters())
+    modes = tuple(layer.training for layer in net.modules())
+    return tuple(x.shape), x.dtype, x.stride(), precision, modes, places

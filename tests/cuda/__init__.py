@@ -1,0 +1,1 @@
+"""What only a GPU can show; on another machine skipped, or rehearsed on its CPU with CUDA_REHEARSAL=1."""

@@ -1,0 +1,181 @@
+from functools import partial
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+
+from energy_at import DER, PGD, RSFGSM, TRADES, WEAT, Digits, EnergyLogger, LinearDER, OverfittingMonitor, StandardAT
+from energy_at.loggers import CSVLogger
+from energy_at.models import SmallNet
+from tests.cuda.nets import EPS, digits, on, residual_net, small_net, start_near
+
+KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER]
+
+
+def built(kind, **options):
+    attack = RSFGSM(eps=0.2) if kind in (DER, LinearDER) else None
+    torch.manual_seed(0)
+    return kind(SmallNet(width=16), attack=attack, **options)
+
+
+def fit(module, folder, device, epochs=1, callbacks=(), ckpt_path=None, **options):
+    trainer = L.Trainer(
+        accelerator=device.type if device.type == "cpu" else "gpu",
+        devices=1,
+        max_epochs=epochs,
+        logger=CSVLogger(folder),
+        callbacks=[EnergyLogger(every_n_steps=2), OverfittingMonitor(), *callbacks],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"limit_train_batches": 4, "limit_val_batches": 1, "enable_checkpointing": bool(callbacks)} | options,
+    )
+    trainer.fit(module, Digits(augment=True), ckpt_path=ckpt_path, weights_only=True)
+    return trainer
+
+
+def same_weights(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a.cpu(), b.cpu()) for a, b in pairs)
+
+
+def third(place, *size, **_):
+    """In place of random numbers, which differ between devices."""
+    return torch.full(size, 1 / 3, device=place)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_step_has_the_loss_and_the_gradients_of_the_cpu(kind, device, monkeypatch):
+    x, y = digits()
+    start, found = start_near(x), []
+    for place in ("cpu", device):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch, "rand", partial(third, place))
+            attack = RSFGSM(eps=EPS) if kind in (DER, LinearDER) else None
+            module = kind(small_net(), attack=attack).to(place).train()
+            module._start = start.to(place)
+            loss = module.objective(*on(place, x, y))["loss"]
+            loss.backward()
+        found.append([loss.detach().cpu(), *(parameter.grad.cpu() for parameter in module.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels_last", [True, False], ids=["nhwc", "nchw"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_every_precision_learns(precision, channels_last, device, tmp_path):
+    if precision == "16-mixed" and device.type == "cpu":
+        pytest.skip("float16 is for GPUs")
+    options = {"limit_train_batches": 12, "precision": precision}
+    torch.manual_seed(0)
+    module = StandardAT(SmallNet(width=16), attack=RSFGSM(eps=0.1), channels_last=channels_last)
+    trainer = fit(module, tmp_path, device, 6, **options)
+    losses = trainer.callback_metrics
+    assert losses["train/loss_epoch"] < 2.1  # log 10 is 2.30
+    assert losses["val/E_marginal"].isfinite()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_resuming_repeats_the_run_bit_for_bit(kind, device, tmp_path):
+    save = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    straight, resumed = built(kind), built(kind)
+    fit(straight, tmp_path, device, epochs=2, callbacks=[save])
+    fit(resumed, tmp_path, device, epochs=2, ckpt_path=tmp_path / "epoch=0.ckpt")
+    assert same_weights(straight, resumed)
+
+
+def test_averaged_weights_are_judged_and_saved(device, tmp_path):
+    module = built(StandardAT)
+    fit(module, tmp_path, device, 2, callbacks=[EMAWeightAveraging(decay=0.5), ModelCheckpoint(tmp_path, "last")])
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert {"state_dict", "current_model_state"} <= saved.keys()
+
+
+def step_of(module, x, y):
+    module.training_step((x, y), 1)["loss"].backward()
+
+
+class Stub:
+    """A trainer that knows where it stands, and takes no notes."""
+
+    global_step, current_epoch, global_rank, optimizers = 1, 0, 0, [torch.optim.SGD([torch.zeros(1)], lr=0.1)]
+    precision_plugin = None
+
+
+def bare(module, monkeypatch):
+    monkeypatch.setattr(type(module), "trainer", Stub(), raising=False)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    return module
+
+
+def peak(module, x, y):
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step_of(module, x, y)
+    return torch.cuda.max_memory_allocated() - before
+
+
+def images(count, device):
+    return torch.rand(count, 3, 32, 32, device=device), torch.randint(10, (count,), device=device)
+
+
+def test_peak_memory_follows_the_micro_batch_and_not_the_batch(gpu, monkeypatch):
+    peaks = {}
+    for limit in (None, 32):
+        module = bare(StandardAT(residual_net(), attack=PGD(steps=1), micro_batch=limit).to(gpu), monkeypatch)
+        peak(module, *images(32, gpu))  # the libraries take their workspaces
+        peaks[limit] = [peak(module, *images(count, gpu)) for count in (128, 512)]
+    assert peaks[None][1] > 3 * peaks[None][0]
+    assert peaks[32][1] < 1.2 * peaks[32][0] + 2 * 512 * 3 * 32 * 32 * 4 * 3
+    assert peaks[32][1] < 0.25 * peaks[None][1]
+
+
+def test_micro_batch_auto_halves_until_the_memory_suffices(gpu, monkeypatch):
+    module = bare(StandardAT(residual_net(), attack=PGD(steps=1), micro_batch="auto").to(gpu).eval(), monkeypatch)
+    whole = bare(StandardAT(residual_net(), attack=PGD(steps=1)).to(gpu).eval(), monkeypatch)
+    x, y = images(2048, gpu)
+    needed = peak(whole, x, y)
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(gpu).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 0.6 * needed) / total)
+    try:
+        with pytest.warns(UserWarning, match="micro_batch is"):
+            step_of(module, x, y)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert module._micro_batches.size < len(y)
+    for one, other in zip(module.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4)
+
+
+class NoWaiting(L.Callback):
+    """Any synchronisation within a step, but the first, is an error."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        torch.cuda.set_sync_debug_mode("error" if batch_idx > 0 else "default")
+
+    def on_train_batch_end(self, *_):
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_no_step_waits_for_the_gpu(kind, gpu, tmp_path):
+    try:
+        fit(built(kind), tmp_path, gpu, callbacks=[NoWaiting()], limit_train_batches=6, precision="bf16-mixed")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("option", ["cuda_graph", "compile"])
+@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER], ids=lambda kind: kind.__name__)
+def test_a_faster_step_trains_the_same_net(kind, option, gpu, tmp_path):
+    plain, faster = built(kind), built(kind, **{option: True})
+    fit(plain, tmp_path / "plain", gpu)
+    trainer = fit(faster, tmp_path / option, gpu)
+    assert plain.state_dict().keys() == faster.state_dict().keys()
+    if option == "cuda_graph":
+        assert same_weights(plain, faster)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(faster.state_dict()[name], value, rtol=1e-2, atol=1e-2)
+    assert trainer.callback_metrics["train/loss_epoch"].isfinite()
