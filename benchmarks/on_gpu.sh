@@ -9,6 +9,7 @@
 #   DATA     CIFAR-10 as JPEG files: train/<class>/*.jpg and test/<class>/*.jpg (data/cifar10-jpeg)
 #   WHEELS   folder of wheels of packages that the machine lacks (none)
 #   JOBS     trainings side by side; a small net leaves the GPU waiting for Python (3)
+#   TABLES   of part co ("co-full co-full-eps16")
 #   FIT      further arguments of every training, as "--model.cuda_graph true"
 #   SEEDS    of the trainings, as "[0, 1]" ([0])
 #   EVALUATE empty to leave the judgement to the validation images (yes)
@@ -61,7 +62,7 @@ case $part in
     bench --quick --only training_step objectives faster evaluation generation
     ;;
   speed) bench --only limits training_step faster objectives thirty_epochs lightning_overhead evaluation generation attacks ;;
-  co) table co-full && table co-full-eps16 ;;
+  co) for name in ${TABLES:-co-full co-full-eps16}; do table "$name"; done ;;
   ro) table ro-full ;;
   weat) table weat-full ;;
   generate)

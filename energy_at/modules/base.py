@@ -305,7 +305,8 @@ class AdversarialTraining(L.LightningModule):
     def _log_training(self, outputs: Outputs, y: Labels) -> None:
         self.log("train/loss_step", outputs["loss"], prog_bar=True)
         self._log_mean("train/loss_epoch", outputs["loss"], len(y))
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("lr", torch.full((), lr, device=self.device))  # a number would be copied, and the GPU waited for
         self._log_mean("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
         if "logits" in outputs:
             self._log_mean("train/clean_acc", accuracy(outputs["logits"], y), len(y))

@@ -50,16 +50,16 @@ def test_the_carlini_wagner_attack_finds_what_it_finds_on_the_cpu(device):
 def test_a_graph_gives_the_attacks_own_images_after_every_update(kind, training, half, gpu):
     net, attack, graphs = on(gpu, residual_net()), kind(eps=EPS), CudaGraphs()
     source = torch.Generator(gpu).manual_seed(0)
-    with in_mode(net, training), torch.autocast("cuda", torch.bfloat16, enabled=half):
-        for step in range(4):
-            x, y = torch.rand(16, 3, 32, 32, device=gpu), torch.randint(10, (16,), device=gpu)
-            before = {name: value.clone() for name, value in net.state_dict().items()}
+    for step in range(4):
+        x, y = torch.rand(16, 3, 32, 32, device=gpu), torch.randint(10, (16,), device=gpu)
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        with in_mode(net, training), torch.autocast("cuda", torch.bfloat16, enabled=half):
             eager = attack(net, x, y, None, source.manual_seed(step))
             assert torch.equal(graphs(attack, net, x, y, None, source.manual_seed(step)), eager)
-            assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-            with torch.no_grad():
-                for parameter in net.parameters():
-                    parameter.mul_(1.1)  # as an update does it, in place
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.mul_(1.1)  # as an update does it, in place
     assert len(graphs._replays) == 1
 
 

@@ -135,6 +135,9 @@ def test_micro_batch_auto_halves_until_the_memory_suffices(gpu, monkeypatch):
     module = bare(StandardAT(residual_net(), attack=PGD(steps=1), micro_batch="auto").to(gpu).eval(), monkeypatch)
     whole = bare(StandardAT(residual_net(), attack=PGD(steps=1)).to(gpu).eval(), monkeypatch)
     x, y = images(2048, gpu)
+    peak(whole, x, y)  # the libraries choose their kernels, and take their workspaces
+    for parameter in whole.parameters():
+        parameter.grad = None
     needed = peak(whole, x, y)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(gpu).total_memory
@@ -156,6 +159,9 @@ class NoWaiting(L.Callback):
         torch.cuda.set_sync_debug_mode("error" if batch_idx > 0 else "default")
 
     def on_train_batch_end(self, *_):
+        torch.cuda.set_sync_debug_mode("default")
+
+    def on_exception(self, *_):
         torch.cuda.set_sync_debug_mode("default")
 
 
