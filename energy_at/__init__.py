@@ -30,7 +30,16 @@ _HOMES = {
     "evaluation.analysis.smoothness": ("Smoothness",),
     "evaluation.analysis.surface": ("draw_surfaces", "energy_surface"),
     "evaluation.training_run": ("TrainingRun", "read_run"),
-    "models": ("PreActResNet", "ResNet", "WideResNet", "SmallNet", "TorchvisionNet", "TimmNet"),
+    "models": (
+        "DMPreActResNet",
+        "DMWideResNet",
+        "PreActResNet",
+        "ResNet",
+        "SmallNet",
+        "TimmNet",
+        "TorchvisionNet",
+        "WideResNet",
+    ),
     "generation": (
         "ClassInit",
         "ClassPCA",

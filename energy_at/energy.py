@@ -110,4 +110,6 @@ def kl_divergence(logits: Logits, logits_adv: Logits) -> PerSample:
         [N], at least 0.
     """
     log_p, log_p_adv = logits.log_softmax(dim=1), logits_adv.log_softmax(dim=1)
-    return F.kl_div(log_p_adv, log_p, reduction="none", log_target=True).sum(dim=1)
+    divergence = F.kl_div(log_p_adv, log_p, reduction="none", log_target=True).sum(dim=1)
+    # what rounding takes below 0 is lifted by a constant, so that its gradient stays what it is
+    return divergence + (-divergence.detach()).clamp(min=0)

@@ -65,6 +65,16 @@ def test_the_conditional_term_is_the_expected_rise_of_the_joint_energies(seed, s
     torch.testing.assert_close(conditional, sum(rises), atol=1e-10, rtol=1e-12)
 
 
+def test_kl_divergence_is_at_least_0_in_single_precision_too_with_the_gradient_that_it_has():
+    logits = 10 * torch.randn(20_000, 10, generator=torch.Generator().manual_seed(0))
+    near = (logits + 1e-4 * torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    raw = F.kl_div(near.log_softmax(1), logits.log_softmax(1), reduction="none", log_target=True).sum(1)
+    kl = energy.kl_divergence(logits, near)
+    assert raw.min() < 0 <= kl.min()
+    grads = [torch.autograd.grad(each.sum(), near)[0] for each in (raw, kl)]
+    assert torch.equal(*grads)
+
+
 @PROPERTY
 @given(*LOGITS)
 def test_kl_divergence_equals_that_of_torch_distributions(seed, scale, classes):

@@ -1,4 +1,4 @@
-"""AutoAttack, through the maintained library pyautoattack."""
+"""AutoAttack, through the library pyautoattack."""
 
 import sys
 from collections.abc import Iterator, Sequence

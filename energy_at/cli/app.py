@@ -82,7 +82,7 @@ class EnergyCLI(LightningCLI):
         parser.add_lightning_class_args(EnergyPlot, "plot")
         parser.add_lightning_class_args(BestCheckpoint, "best")
         parser.add_lightning_class_args(LastCheckpoint, "last")
-        link_net_to_data(parser, "model.init_args.net")
+        link_net_to_data(parser, "model.init_args.net", "mean", "std")
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
 

@@ -15,7 +15,7 @@ from energy_at.cli.processes import gathered, launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
 from energy_at.evaluation import robustness
-from energy_at.evaluation.checkpoints import load_net
+from energy_at.evaluation.checkpoints import load_net, path_and_choice
 from energy_at.evaluation.report import Report, merged
 from energy_at.files import write_file
 from energy_at.types import require_one_of
@@ -42,7 +42,7 @@ def evaluate(
     Args:
         data: the data set.
         attacks: by the name under which they are reported.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict.
+        ckpt_path: a checkpoint of this package, or any file with a state_dict (FILE:best of one that holds last and best).
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         split: which images.
@@ -141,5 +141,5 @@ def _title(facts: Mapping[str, Any], images: int) -> str:
 
 
 def _file_sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
+    with path_and_choice(path)[0].open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -42,14 +42,15 @@ class FunctionParser(_OneLine):
     """For commands that are plain functions."""
 
 
-def link_net_to_data(parser: ArgumentParser, net: str) -> None:
-    """What a net learns from the data set: classes, normalisation and channels.
+def link_net_to_data(parser: ArgumentParser, net: str, *names: str) -> None:
+    """What a net learns from the data set: classes and channels, and more.
 
     Args:
         parser: that has ``data`` and the net.
         net: key of the net.
+        names: of further arguments; a net that is trained learns "mean" and "std", one that is judged has its own.
     """
-    for name in ("num_classes", "mean", "std"):
+    for name in ("num_classes", *names):
         parser.link_arguments(f"data.{name}", f"{net}.init_args.{name}", apply_on="instantiate")
     channels = f"{net}.init_args.in_channels"
     parser.link_arguments("data.image_shape", channels, lambda shape: shape[0], apply_on="instantiate")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
+from energy_at.evaluation.checkpoints import path_and_choice
+
 
 def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kind: str) -> Path:
     """The folder of a command's results.
@@ -17,5 +19,6 @@ def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kin
     if output is not None:
         return Path(output)
     if ckpt_path is not None:
-        return Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{kind}")
+        path, choice = path_and_choice(ckpt_path)
+        return path.with_name("-".join(filter(None, [path.stem, choice, kind])))
     return Path("runs") / f"{type(net).__name__}-{kind}"

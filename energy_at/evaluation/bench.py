@@ -68,14 +68,18 @@ class Bench:
             InputError: if the attack leaves [0, 1] or the images' shape.
         """
         attack = self.attacks[name]
-        noise = int(digest(name, attack.seed)[:16], 16)
-        generator = seeded_generator(self.device, self.seed, noise, index)
-        x_adv = (attack if factor == 1 else attack.scaled(factor))(self.net, x, y, generator=generator)
+        attack = attack if factor == 1 else attack.scaled(factor)
+        x_adv = attack(self.net, x, y, generator=self.noise(name, index))
         require(
             x_adv.shape == x.shape and float(x_adv.min()) >= 0 and float(x_adv.max()) <= 1,
             f"attack {name!r} left [0, 1] or the images' shape {list(x.shape)}; correct it",
         )
         return x_adv
+
+    def noise(self, name: str, index: int) -> torch.Generator:
+        """An attack's source of noise for one batch; its ``initial_seed()`` is what AutoAttack's library is given."""
+        own = int(digest(name, self.attacks[name].seed)[:16], 16)
+        return seeded_generator(self.device, self.seed, own, index)
 
     def setting(self, name: str) -> str:
         """Name of an attack with a hash of all that decides its result but net and images."""

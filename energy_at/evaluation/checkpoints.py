@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from energy_at.evaluation.weights import apply_weights, state_in
+from energy_at.evaluation.weights import CHOICES, apply_weights, state_in
 from energy_at.types import InputError, require
 
 DOTTED = re.compile(r"(?!.*\.(?:ckpt|pth?|pkl|bin|safetensors|tar)$)[^\W\d]\w*(?:\.[^\W\d]\w*)+")
@@ -22,8 +22,8 @@ def load_net(
     """A net in evaluation mode with the weights of a checkpoint, or a user's own.
 
     Args:
-        source: a checkpoint of this package, or any file with a state_dict; or the dotted path of a net. Files are
-            read with ``weights_only=True``: they cannot run code.
+        source: a checkpoint of this package, or any file with a state_dict (``FILE:last`` or ``FILE:best`` of one that
+            holds both); or the dotted path of a net. Files are read with ``weights_only=True``: they cannot run code.
         net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
         num_classes: K that the data has, to be compared with the net's.
 
@@ -37,15 +37,22 @@ def load_net(
     if net is None and not Path(source).is_file() and DOTTED.fullmatch(str(source)):
         net = net_by_path(str(source))
     elif source is not None:
-        content = read_checkpoint(Path(source))
+        path, choice = path_and_choice(source)
+        content = read_checkpoint(path)
         net = rebuilt(content, source) if net is None else net
-        apply_weights(net, state_in(content, source), source)
+        apply_weights(net, state_in(content, path, choice), path)
     classes = count_classes(net)
     require(
         num_classes is None or classes in (None, num_classes),
         f"the net has {classes} classes, but the data {num_classes}; use the checkpoint of a net for this data",
     )
     return net.eval()
+
+
+def path_and_choice(source: str | Path) -> tuple[Path, str | None]:
+    """The file of ``FILE``, ``FILE:last`` or ``FILE:best``, and what is chosen of it."""
+    path, _, choice = str(source).rpartition(":")
+    return (Path(path), choice) if choice in CHOICES and path else (Path(source), None)
 
 
 def net_by_path(path: str) -> nn.Module:

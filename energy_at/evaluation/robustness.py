@@ -1,14 +1,15 @@
 """Clean and robust accuracy of a net under a list of attacks."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from energy_at.attacks import Attack
-from energy_at.evaluation.bench import of_rank
+from energy_at.attacks import Attack, AutoAttack
+from energy_at.evaluation.bench import Bench, of_rank
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
 from energy_at.evaluation.report import AttackResult, Report
 from energy_at.evaluation.runner import Outcome, Runner, exact
@@ -59,7 +60,7 @@ def evaluate(
     """
     mine, (rank, processes) = of_rank(batches, shard), shard
     place = device_of(net, device)
-    total = len(range(rank, len(batches), processes)) if hasattr(batches, "__len__") else None
+    total = None if len_of(batches) is None else len(range(rank, len_of(batches), processes))
     counts = _Counts(attacks)
     with exact(net, place, channels_last) as exact_net:
         runner = Runner(exact_net, attacks, Store(store), place, seed, worst_case_only)
@@ -68,9 +69,10 @@ def evaluate(
             if on_batch:
                 on_batch(counts.batches, total, counts.worst_case / counts.images)
     require(counts.images > 0 or processes > 1, "there are no images to evaluate; give at least one batch")
+    results = counts.results(partial(_library_seeds, runner.bench, attacks, len_of(batches) or counts.batches))
     told = {**facts(net, place, seed), "channels_last": channels_last, "data_sha256": str(counts.data)}
     told.update(conditions or {})
-    return Report(counts.images, counts.clean, counts.worst_case, counts.results(), worst_case_only, told)
+    return Report(counts.images, counts.clean, counts.worst_case, results, worst_case_only, told)
 
 
 class _Counts:
@@ -93,8 +95,20 @@ class _Counts:
             self.attacked[name] += len(correct)
             self.correct[name] += int(correct.sum())
 
-    def results(self) -> tuple[AttackResult, ...]:
+    def results(self, more: Callable[[str], Mapping[str, Any]]) -> tuple[AttackResult, ...]:
         return tuple(
-            AttackResult(name, self.attacked[name], self.correct[name], described(attack))
+            AttackResult(name, self.attacked[name], self.correct[name], {**described(attack), **more(name)})
             for name, attack in self.attacks.items()
         )
+
+
+def len_of(batches: Iterable) -> int | None:
+    """Their number, or None where they do not say it."""
+    return len(batches) if hasattr(batches, "__len__") else None
+
+
+def _library_seeds(bench: Bench, attacks: Mapping[str, Attack], count: int, name: str) -> dict[str, list[int]]:
+    """What AutoAttack's library was given as its seed, batch by batch."""
+    if not isinstance(attacks[name], AutoAttack):
+        return {}
+    return {"library_seeds": [bench.noise(name, index).initial_seed() for index in range(count)]}

@@ -1,10 +1,12 @@
-"""The weights of a file, fitted to the names of a net."""
+"""The weights of a file, fitted to the names of a net, whoever's script has written them."""
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from energy_at.types import InputError, require
@@ -12,19 +14,40 @@ from energy_at.types import InputError, require
 State = Mapping[str, Tensor]
 
 # where the weights lie in the files of Lightning and of the field's training scripts
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
-# what DistributedDataParallel, torch.compile and training modules put before a net's own names
-WRAPPER = re.compile(r"(?:module|model|net|_orig_mod)\.")
+CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+# of two nets in one file, of which the user chooses
+CHOICES = ("last", "best")
+# what DataParallel, DDP, torch.compile, training modules and normalising wrappers put before a net's own names
+WRAPPER = re.compile(r"(?:module|model|net|rmodel|_orig_mod|0|1)\.")
+# what the first layer's values are called
+STATISTICS = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
+UNSAID = (
+    "does not say how its images are normalised; give --net.mean and --net.std, a number or one a channel, or "
+    "--net.mean none for images in [0, 1] as they are; docs/weights.md says which source has which"
+)
+# the layer in which this package holds a net of torchvision or timm
+OWN_WRAPPER = "net."
 
 
-def state_in(content: Mapping[str, Any], source: object) -> State:
+def state_in(content: Mapping[str, Any], source: object, choice: str | None = None) -> State:
     """The state_dict of a file: its content itself, or under one of the usual names.
 
+    Args:
+        content: of the file.
+        source: its name.
+        choice: "last" or "best", of a file that holds both.
+
     Raises:
-        InputError: if there is none.
+        InputError: if there is none, or a choice is to be made.
     """
-    for candidate in (*(content.get(key) for key in STATE_KEYS), content):
-        if isinstance(candidate, Mapping) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
+    chosen = [key for key in CHOICES if isinstance(content.get(key), Mapping)]
+    if chosen:
+        remedy = " or ".join(f"{source}:{key}" for key in chosen)
+        require(choice in chosen, f"{source} holds the weights {' and '.join(chosen)}; write {remedy}")
+        return state_in(content[choice], source)
+    require(choice is None, f"{source} holds one net, not {choice} and others; write {source}")
+    for candidate in _candidates(content):
+        if candidate and all(isinstance(value, Tensor) for value in candidate.values()):
             return candidate
     raise InputError(f"{source} holds {_some(content)}, but no weights; save the net's state_dict()")
 
@@ -32,11 +55,92 @@ def state_in(content: Mapping[str, Any], source: object) -> State:
 def apply_weights(net: nn.Module, state: State, source: object) -> None:
     """Copy the weights into the net, whatever wrapper's prefix stands before their names.
 
+    A net of this package gets its normalisation from the file where the file has one, else keeps what it was told.
+
     Raises:
-        InputError: if a name is missing or left over, or if a shape differs; the net is unchanged then.
+        InputError: if a name is missing or left over, if a shape differs, or if nobody says how images are normalised;
+            the net is unchanged then.
     """
     wanted = net.state_dict()
-    state = _unwrapped(state, wanted)
+    said = getattr(getattr(net, "normalize", None), "said", None)
+    statistics = {} if said is None else dict(_statistics(state, wanted))
+    own = set() if said is None else {"normalize.mean", "normalize.std"}
+    fitted = stripped(state, wanted.keys() - own)
+    left = getattr(net, "unused", ())
+    fitted = {name: tensor for name, tensor in fitted.items() if not (name.startswith(left) or _leftover(name, own))}
+    fitted |= _counters(fitted, wanted) | statistics
+    if own and not statistics:
+        require(said, f"{source} {UNSAID}")
+        fitted |= {name: wanted[name] for name in own}
+    _require_same(fitted, wanted, source)
+    _warn(net, state, statistics, source)
+    net.load_state_dict(fitted)
+
+
+def stripped(state: State, wanted: Iterable[str]) -> dict[str, Tensor]:
+    """The entries under that prefix which gives most of the names wanted, in the net's own names.
+
+    Args:
+        state: of a file.
+        wanted: names of the net, without its normalisation's.
+    """
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    prefixes = {""}
+    for name in state:
+        prefix = ""
+        while match := WRAPPER.match(name, len(prefix)):
+            prefixes.add(prefix := name[: match.end()])
+    wanted = set(wanted)
+    found = [
+        {own + name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        for own in ("", OWN_WRAPPER)
+        for prefix in sorted(prefixes, key=len)
+    ]
+    return max(found, key=lambda entries: len(entries.keys() & wanted))
+
+
+def _candidates(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for key in CONTAINERS:
+        if isinstance(content.get(key), Mapping):
+            yield from _candidates(content[key])
+    yield content
+
+
+def _statistics(state: State, wanted: State) -> Iterator[tuple[str, Tensor]]:
+    """Mean and std of a normalising layer, whatever it is called, shaped as the net's own."""
+    for name, tensor in state.items():
+        kind = STATISTICS.get(name.rpartition(".")[2])
+        own = f"normalize.{kind}"
+        if own in wanted and tensor.numel() in (1, wanted[own].numel()):
+            yield own, tensor.to(wanted[own]).reshape(1, -1, 1, 1).expand_as(wanted[own])
+
+
+def _leftover(name: str, own: set[str]) -> bool:
+    return bool(own) and name.rpartition(".")[2] in STATISTICS
+
+
+def _warn(net: nn.Module, state: State, statistics: State, source: object) -> None:
+    """Say what the file cannot tell, or what the net does not do."""
+    normalised = [name for name in state if name.rpartition(".")[2] in ("mean", "mu")]
+    if getattr(net, "normalize", None) is None and normalised:
+        warnings.warn(f"{source} has a normalisation ({normalised[0]}), and the net is left to its own", stacklevel=3)
+    if (
+        statistics
+        and net.normalize.said
+        and any((net.state_dict()[k] - v).abs().max() > 1e-3 for k, v in statistics.items())
+    ):
+        warnings.warn(f"{source} brings its own normalisation, which is taken in place of the given one", stacklevel=3)
+    if not statistics and getattr(net, "loading_note", ""):
+        warnings.warn(f"{source}: {net.loading_note}", stacklevel=3)
+
+
+def _counters(state: State, wanted: State) -> State:
+    """Batch norm's step counters, which files of old versions of torch lack."""
+    lacking = wanted.keys() - state.keys()
+    return {name: torch.zeros_like(wanted[name]) for name in lacking if name.endswith(".num_batches_tracked")}
+
+
+def _require_same(state: State, wanted: State, source: object) -> None:
     missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
     problems = [f"lacks {_some(missing)}"] * bool(missing) + [f"has {_some(unexpected)} too many"] * bool(unexpected)
     require(
@@ -44,22 +148,6 @@ def apply_weights(net: nn.Module, state: State, source: object) -> None:
     )
     different = [name for name in wanted if wanted[name].shape != state[name].shape]
     require(not different, _shapes(different, state, wanted, source))
-    net.load_state_dict(state)
-
-
-def _unwrapped(state: State, wanted: State) -> State:
-    """The entries under that prefix which gives most of the names wanted, without it."""
-    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    prefixes = {""}
-    for name in state:
-        prefix = ""
-        while match := WRAPPER.match(name, len(prefix)):
-            prefixes.add(prefix := name[: match.end()])
-    stripped = [
-        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-        for prefix in sorted(prefixes, key=len)
-    ]
-    return max(stripped, key=lambda entries: len(entries.keys() & wanted.keys()))
 
 
 def _shapes(different: list[str], state: State, wanted: State, source: object) -> str:

@@ -1,7 +1,11 @@
-"""Residual blocks of two 3x3 convolutions, pre-activation and post-activation."""
+"""Residual blocks, pre-activation and post-activation."""
+
+from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Shortcut: TypeAlias = Literal["activation", "input"]
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -21,10 +25,14 @@ class PreActBlock(nn.Module):
         inputs: channels in.
         outputs: channels out.
         stride: of the first convolution.
+        start: of a shortcut that changes width or size: behind the first batch norm and ReLU, or before them.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    expansion = 1
+
+    def __init__(self, inputs: int, outputs: int, stride: int, start: Shortcut = "activation") -> None:
         super().__init__()
+        self.start = start
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = conv3x3(inputs, outputs, stride)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -35,7 +43,7 @@ class PreActBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         out = F.relu(self.bn1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(out)
+        shortcut = x if self.shortcut is None else self.shortcut(out if self.start == "activation" else x)
         return self.conv2(F.relu(self.bn2(self.conv1(out)))) + shortcut
 
 
@@ -47,6 +55,8 @@ class BasicBlock(nn.Module):
         outputs: channels out.
         stride: of the first convolution.
     """
+
+    expansion = 1
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -62,3 +72,30 @@ class BasicBlock(nn.Module):
         """[N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(out + self.shortcut(x))
+
+
+class Bottleneck(nn.Module):
+    """``relu(shortcut + bn(conv1x1(relu(bn(conv3x3(relu(bn(conv1x1(x)))))))))``, arXiv 1512.03385, figure 5.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out, a multiple of 4; within the block there are a quarter as many.
+        stride: of the 3x3 convolution.
+    """
+
+    expansion = 4
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        inner = outputs // self.expansion
+        self.conv1, self.bn1 = conv1x1(inputs, inner, 1), nn.BatchNorm2d(inner)
+        self.conv2, self.bn2 = conv3x3(inner, inner, stride), nn.BatchNorm2d(inner)
+        self.conv3, self.bn3 = conv1x1(inner, outputs, 1), nn.BatchNorm2d(outputs)
+        changes = stride != 1 or inputs != outputs
+        projection = [conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs)] if changes else []
+        self.shortcut = nn.Sequential(*projection)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        out = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        return F.relu(self.bn3(self.conv3(out)) + self.shortcut(x))

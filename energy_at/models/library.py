@@ -5,11 +5,10 @@ from typing import Any
 from torch import nn
 
 from energy_at.models.checks import require_known, require_positive
-from energy_at.models.normalize import Normalize
+from energy_at.models.normalize import Normalize, Statistic, plain
 from energy_at.types import Images, Logits, require
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
@@ -20,7 +19,8 @@ class TorchvisionNet(nn.Module):
         name: as in ``torchvision.models.list_models()``, for example "resnet50".
         num_classes: K, at least 1; with ``weights``, the number of classes of these.
         weights: name of pretrained weights, for example "IMAGENET1K_V2" or "DEFAULT"; None for random ones.
-        mean: of the data in [0, 1], one value or one a channel; pretrained weights need their own.
+        mean: of the data in [0, 1], one value or one a channel, by default ImageNet's; pretrained weights need their
+            own.
         std: likewise, above 0.
         options: further arguments of the network's builder, for example ``{"image_size": 32}`` of a "vit_b_16".
 
@@ -33,8 +33,8 @@ class TorchvisionNet(nn.Module):
         name: str = "resnet50",
         num_classes: int = 1000,
         weights: str | None = None,
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        mean: Statistic = None,
+        std: Statistic = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         from torchvision import models
@@ -45,11 +45,11 @@ class TorchvisionNet(nn.Module):
         if weights is not None:
             _require_weights(name, weights, num_classes)
         self.name, self.num_classes, self.weights, self.options = name, num_classes, weights, options
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std = plain(mean), plain(std)
         arguments = dict(options or {})
         if name in WITH_AUXILIARY_HEADS:  # they would turn the logits of training into a tuple
             arguments["aux_logits"] = False
-        self.normalize = Normalize(mean, std, channels=3)
+        self.normalize = Normalize(mean, std, 3, IMAGENET)
         self.net = models.get_model(name, weights=weights, num_classes=num_classes, **arguments)
 
     def forward(self, x: Images) -> Logits:
@@ -64,8 +64,8 @@ class TimmNet(nn.Module):
         name: as in ``timm.list_models()``, for example "resnet18"; also "hf-hub:..." and "local-dir:...".
         num_classes: K, at least 1; with ``pretrained``, a K other than the weights' gets a new last layer.
         pretrained: download the weights.
-        mean: of the data in [0, 1], one value or one a channel; pretrained weights need their own, and many vision
-            transformers' are (0.5,).
+        mean: of the data in [0, 1], one value or one a channel, by default ImageNet's; pretrained weights need their
+            own, and many vision transformers' are (0.5,).
         std: likewise, above 0.
         options: further arguments of ``timm.create_model``, for example ``{"img_size": 32, "in_chans": 1}``.
 
@@ -78,8 +78,8 @@ class TimmNet(nn.Module):
         name: str = "resnet18",
         num_classes: int = 1000,
         pretrained: bool = False,
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        mean: Statistic = None,
+        std: Statistic = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         import timm
@@ -89,8 +89,8 @@ class TimmNet(nn.Module):
         if ":" not in name and not timm.is_model(name):  # list_models leaves out old names that still work
             require_known("timm network", name, timm.list_models())
         self.name, self.num_classes, self.pretrained, self.options = name, num_classes, pretrained, options
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.normalize = Normalize(mean, std, channels=(options or {}).get("in_chans", 3))
+        self.mean, self.std = plain(mean), plain(std)
+        self.normalize = Normalize(mean, std, (options or {}).get("in_chans", 3), IMAGENET)
         self.net = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
 
     def forward(self, x: Images) -> Logits:

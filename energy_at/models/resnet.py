@@ -1,15 +1,15 @@
 """Residual networks for small images: pre-activation and post-activation, of any width and depth."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from energy_at.models.blocks import BasicBlock, PreActBlock, conv3x3
+from energy_at.models.blocks import BasicBlock, Bottleneck, PreActBlock, Shortcut, conv3x3
 from energy_at.models.checks import require_positive
-from energy_at.models.normalize import Normalize
-from energy_at.types import Images, Logits, require
+from energy_at.models.normalize import Normalize, Statistic, plain
+from energy_at.types import Images, Logits, require, require_one_of
 
 
 class ResidualNet(nn.Module, ABC):
@@ -22,7 +22,7 @@ class ResidualNet(nn.Module, ABC):
         width: channels of the first stage, at least 1.
         blocks: number of blocks of each stage, each at least 1.
         in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel.
+        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
         std: likewise, above 0.
 
     Raises:
@@ -37,15 +37,15 @@ class ResidualNet(nn.Module, ABC):
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
         in_channels: int = 3,
-        mean: tuple[float, ...] = (0.5,),
-        std: tuple[float, ...] = (0.25,),
+        mean: Statistic = None,
+        std: Statistic = None,
     ) -> None:
         super().__init__()
         require_positive(num_classes=num_classes, width=width, in_channels=in_channels)
         remedy = "give at least one stage of at least one block, as (2, 2, 2, 2)"
         require(min(blocks, default=0) >= 1, f"blocks is {tuple(blocks)}; {remedy}")
         self.num_classes, self.width, self.blocks, self.in_channels = num_classes, width, tuple(blocks), in_channels
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std = plain(mean), plain(std)
         self.normalize = Normalize(mean, std, in_channels)
         self.conv1 = conv3x3(in_channels, width)
         self._add_stages()
@@ -54,8 +54,8 @@ class ResidualNet(nn.Module, ABC):
 
     @property
     def widths(self) -> list[int]:
-        """Channels of each stage."""
-        return [self.width * 2**stage for stage in range(len(self.blocks))]
+        """Channels that each stage gives."""
+        return [self.width * self.block.expansion * 2**stage for stage in range(len(self.blocks))]
 
     def forward(self, x: Images) -> Logits:
         """Logits [N, K] of images [N, C, H, W] in [0, 1]."""
@@ -78,35 +78,100 @@ class ResidualNet(nn.Module, ABC):
     def _add_stages(self) -> None:
         inputs = self.width
         for stage, (outputs, length) in enumerate(zip(self.widths, self.blocks, strict=True), start=1):
-            first = self.block(inputs, outputs, 1 if stage == 1 else 2)
-            rest = (self.block(outputs, outputs, 1) for _ in range(length - 1))
+            first = self._block(inputs, outputs, 1 if stage == 1 else 2)
+            rest = (self._block(outputs, outputs, 1) for _ in range(length - 1))
             self.add_module(f"layer{stage}", nn.Sequential(first, *rest))
             inputs = outputs
+
+    def _block(self, inputs: int, outputs: int, stride: int) -> nn.Module:
+        return self.block(inputs, outputs, stride)
 
 
 class PreActResNet(ResidualNet):
     """Pre-activation ResNet, with batch norm and ReLU before pooling; by default PreActResNet-18 (arXiv 1603.05027).
 
-    Arguments and errors: see ``ResidualNet``.
+    The field has three nets of this name, and their files cannot tell which of them they are: the shortcut of a block
+    that changes its size starts behind the first batch norm and ReLU (the paper, robust overfitting), or before them
+    (fast adversarial training, N-FGSM); and some have no batch norm before pooling (RobustBench's Wong2020Fast).
+
+    Args:
+        num_classes: K, at least 1.
+        width: channels of the first stage, at least 1.
+        blocks: number of blocks of each stage, each at least 1.
+        in_channels: C, at least 1.
+        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
+        std: likewise, above 0.
+        shortcut: where it starts, at the "activation" or at the "input".
+        final_norm: batch norm and ReLU before pooling.
+
+    Raises:
+        InputError: if a value is out of its range.
     """
 
     block = PreActBlock
 
+    def __init__(
+        self,
+        num_classes: int = 10,
+        width: int = 64,
+        blocks: tuple[int, ...] = (2, 2, 2, 2),
+        in_channels: int = 3,
+        mean: Statistic = None,
+        std: Statistic = None,
+        shortcut: Shortcut = "activation",
+        final_norm: bool = True,
+    ) -> None:
+        require_one_of("shortcut", shortcut, get_args(Shortcut))
+        self.shortcut, self.final_norm = shortcut, final_norm  # before the blocks, which ask for them
+        super().__init__(num_classes, width, blocks, in_channels, mean, std)
+
+    @property
+    def loading_note(self) -> str:
+        """What a file cannot tell; empty where it was told."""
+        told = self.shortcut == "input"
+        return "" if told else "files of fast_adversarial and N-FGSM need --net.shortcut input (docs/weights.md)"
+
     def features(self, x: Tensor) -> Tensor:
         """See ``ResidualNet``."""
-        return F.relu(self.bn(self.stages(self.conv1(x))))
+        out = self.stages(self.conv1(x))
+        return F.relu(self.bn(out)) if self.final_norm else out
+
+    def _block(self, inputs: int, outputs: int, stride: int) -> nn.Module:
+        return self.block(inputs, outputs, stride, self.shortcut)
 
     def _add_norm(self) -> None:
-        self.bn = nn.BatchNorm2d(self.widths[-1])
+        if self.final_norm:
+            self.bn = nn.BatchNorm2d(self.widths[-1])
 
 
 class ResNet(ResidualNet):
     """Post-activation ResNet without max-pooling; by default ResNet-18 for 32x32 images (arXiv 1512.03385).
 
-    Arguments and errors: see ``ResidualNet``.
+    Args:
+        num_classes: K, at least 1.
+        width: channels of the first stage, at least 1; a bottleneck's output has four times as many.
+        blocks: number of blocks of each stage, each at least 1; (3, 4, 6, 3) for ResNet-34 and -50.
+        in_channels: C, at least 1.
+        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
+        std: likewise, above 0.
+        bottleneck: blocks of 1x1, 3x3 and 1x1 convolutions, as ResNet-50 has them.
+
+    Raises:
+        InputError: if a value is out of its range.
     """
 
-    block = BasicBlock
+    def __init__(
+        self,
+        num_classes: int = 10,
+        width: int = 64,
+        blocks: tuple[int, ...] = (2, 2, 2, 2),
+        in_channels: int = 3,
+        mean: Statistic = None,
+        std: Statistic = None,
+        bottleneck: bool = False,
+    ) -> None:
+        self.bottleneck, self.block = bottleneck, Bottleneck if bottleneck else BasicBlock
+        super().__init__(num_classes, width, blocks, in_channels, mean, std)
 
     def features(self, x: Tensor) -> Tensor:
         """See ``ResidualNet``."""
@@ -123,7 +188,7 @@ class SmallNet(PreActResNet):
         num_classes: K, at least 1.
         width: channels of the first stage, at least 1.
         in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel.
+        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
         std: likewise, above 0.
 
     Raises:
@@ -135,7 +200,7 @@ class SmallNet(PreActResNet):
         num_classes: int = 10,
         width: int = 32,
         in_channels: int = 1,
-        mean: tuple[float, ...] = (0.5,),
-        std: tuple[float, ...] = (0.25,),
+        mean: Statistic = None,
+        std: Statistic = None,
     ) -> None:
         super().__init__(num_classes, width, (1, 1, 1), in_channels, mean, std)

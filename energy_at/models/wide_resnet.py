@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energy_at.models.blocks import conv1x1, conv3x3
 from energy_at.models.checks import require_known, require_positive
-from energy_at.models.normalize import Normalize
+from energy_at.models.normalize import Normalize, Statistic, plain
 from energy_at.types import Images, Logits, require
 
 Activation = Callable[[Tensor], Tensor]
@@ -73,12 +73,15 @@ class WideResNet(nn.Module):
         activation: "relu", or "silu" (Swish).
         dropout: probability in [0, 1) within each block.
         in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel.
+        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
         std: likewise, above 0.
+        bias: of the last layer.
 
     Raises:
         InputError: if a value is out of its range.
     """
+
+    unused = ("sub_block1.",)  # TRADES' code builds it, saves it, and never calls it
 
     def __init__(
         self,
@@ -88,8 +91,9 @@ class WideResNet(nn.Module):
         activation: Literal["relu", "silu"] = "relu",
         dropout: float = 0.0,
         in_channels: int = 3,
-        mean: tuple[float, ...] = (0.5,),
-        std: tuple[float, ...] = (0.25,),
+        mean: Statistic = None,
+        std: Statistic = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         require_positive(num_classes=num_classes, widen_factor=widen_factor, in_channels=in_channels)
@@ -104,8 +108,8 @@ class WideResNet(nn.Module):
             widen_factor,
             in_channels,
         )
-        self.activation, self.dropout = activation, dropout
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.activation, self.dropout, self.bias = activation, dropout, bias
+        self.mean, self.std = plain(mean), plain(std)
         width = 16 * widen_factor
         self.normalize = Normalize(mean, std, in_channels)
         self.conv1 = conv3x3(in_channels, 16)
@@ -113,7 +117,7 @@ class WideResNet(nn.Module):
         self.block2 = self._stage(width, 2 * width, 2)
         self.block3 = self._stage(2 * width, 4 * width, 2)
         self.bn1 = nn.BatchNorm2d(4 * width)
-        self.fc = nn.Linear(4 * width, num_classes)
+        self.fc = nn.Linear(4 * width, num_classes, bias=bias)
         self.apply(_initialise)
 
     def forward(self, x: Images) -> Logits:
@@ -131,5 +135,5 @@ class WideResNet(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    elif isinstance(module, nn.Linear):
+    elif isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -3,27 +3,24 @@
 import copy
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
-import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from energy_at.attacks import FGSM, PGD, Attack
+from energy_at.attacks import PGD, Attack
 from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
-from energy_at.energy import full_precision
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
+from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
 from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
-
-Batch: TypeAlias = tuple[Images, Labels]
 
 
 def sgd(params: Any) -> torch.optim.Optimizer:
@@ -31,7 +28,7 @@ def sgd(params: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=5e-4)
 
 
-class AdversarialTraining(L.LightningModule):
+class AdversarialTraining(Judging):
     """Adversarial training of a classifier: attack the batch, take the objective's loss on the result.
 
     Subclasses give ``objective``. What a step has computed (logits, labels) is handed to the callbacks as the step's
@@ -123,10 +120,6 @@ class AdversarialTraining(L.LightningModule):
             loss needed them.
         """
 
-    def forward(self, x: Images) -> Logits:
-        """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
-        return full_precision(self.net(x))
-
     def perturb(self, x: Images, y: Labels, start: Images | None = None) -> Images:
         """The training attack on a batch, in the mode that ``attack_mode`` asks for."""
         start = self._start if start is None else start
@@ -188,20 +181,6 @@ class AdversarialTraining(L.LightningModule):
         self._finite_loss.see(outputs["loss"], self.trainer)
         self._log_training(outputs, y)
         return {**outputs, "y": y}
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
-        """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
-        x, y = self._prepared(batch)
-        outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
-        with exact(self.device), self._compilation.eager():
-            x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
-            self._log_mean("val/single_step_acc", accuracy(self(x_single), y), len(y))
-        return outputs
-
-    def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
-        """Clean accuracy and accuracy under ``test_attack``; returns the logits for the callbacks."""
-        x, y = self._prepared(batch)
-        return self._judge(x, y, self.test_attack, "test", batch_idx)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimizer, and the schedule stepped after every update.
@@ -277,31 +256,6 @@ class AdversarialTraining(L.LightningModule):
         if given in ("cross_entropy", "kl") and given != own:
             rank_zero_warn(f"{type(self).__name__} attacks {own}, but attack.loss is {given}; is that meant?")
 
-    def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
-        with exact(self.device), self._compilation.eager():
-            x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))
-            logits, logits_adv = self(x), self(x_adv)
-        self._log_mean(f"{stage}/clean_acc", accuracy(logits, y), len(y))
-        self._log_mean(f"{stage}/robust_acc", accuracy(logits_adv, y), len(y))
-        return {"logits": logits, "logits_adv": logits_adv, "y": y}
-
-    def _judging_attack(self, steps: int) -> Attack:
-        eps = self.attack.eps
-        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
-
-    def _single_step_attack(self) -> Attack:
-        if getattr(self.attack, "steps", None) == 1:
-            return self.attack
-        return FGSM(eps=self.attack.eps, norm=self.attack.norm)
-
-    def _judging_generator(self, batch_idx: int) -> torch.Generator:
-        return seeded_generator(self.device, self.seed, batch_idx, self.global_rank)
-
-    def _prepared(self, batch: Batch) -> Batch:
-        x, y = batch
-        x = x.to(torch.promote_types(x.dtype, self.dtype))  # float64 under precision: 64-true
-        return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
-
     def _log_training(self, outputs: Outputs, y: Labels) -> None:
         self.log("train/loss_step", outputs["loss"], prog_bar=True)
         self._log_mean("train/loss_epoch", outputs["loss"], len(y))
@@ -310,16 +264,3 @@ class AdversarialTraining(L.LightningModule):
         self._log_mean("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
         if "logits" in outputs:
             self._log_mean("train/clean_acc", accuracy(outputs["logits"], y), len(y))
-
-    def _log_mean(self, name: str, value: Tensor, count: int) -> None:
-        self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True, prog_bar="robust" in name)
-
-
-def exact(device: torch.device) -> torch.autocast:
-    """Full precision: a cast of the images to half precision loses a quarter of a perturbation of 0.5/255."""
-    return torch.autocast(device.type, enabled=False)
-
-
-def accuracy(logits: Logits, y: Labels) -> Tensor:
-    """Share of the images [N] whose largest logit is the label's."""
-    return (logits.argmax(dim=1) == y).float().mean()

@@ -5,8 +5,8 @@ import torch
 from energy_at import ClassPCA, Digits, LangevinSampler
 from energy_at.attacks import FGSM, PGD
 from energy_at.callbacks.statistics import RunningStatistics
-from energy_at.evaluation.robustness import evaluate
 from energy_at.evaluation.analysis.measure import analyze
+from energy_at.evaluation.robustness import evaluate
 from energy_at.generation.batches import generate
 from energy_at.generation.noise import sample_seeds
 from tests.cuda.nets import EPS, digits, on, small_net

@@ -387,3 +387,18 @@ def test_results_of_both_memory_formats_are_kept_apart(tmp_path, monkeypatch):
     calls = calls_made(monkeypatch)
     assert [evaluate(net, every, **options) for options in (plain, nhwc)] == reports
     assert calls == []
+
+
+def test_the_seed_of_autoattacks_library_is_told_and_repeats_its_images_without_us():
+    from pyautoattack import AutoAttack as Library
+
+    net, (x, y) = mlp(16, 5, dtype=torch.float32).eval(), (images(8, 1, 4, 4, dtype=torch.float32), labels(8, 5))
+    options = {"version": "custom", "attacks": ["apgd-ce"]}
+    report = evaluate(net, [(x[:4], y[:4]), (x[4:], y[4:])], {"aa": AutoAttack(0.1, **options)}, seed=3)
+    (result,) = report.attacks
+    correct = 0
+    for seed, part in zip(result.settings["library_seeds"], (slice(4), slice(4, 8)), strict=True):
+        library = Library(net, norm="Linf", eps=0.1, seed=seed, device="cpu", **options)
+        x_adv, _ = library.run_standard_evaluation(x[part], y[part], batch_size=500)
+        correct += int((net(x_adv).argmax(1) == y[part]).sum())
+    assert result.correct == correct

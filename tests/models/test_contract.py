@@ -7,12 +7,30 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from energy_at.models import PreActResNet, ResNet, SmallNet, TimmNet, TorchvisionNet, WideResNet
+from energy_at.models import (
+    DMPreActResNet,
+    DMWideResNet,
+    PreActResNet,
+    ResNet,
+    SmallNet,
+    TimmNet,
+    TorchvisionNet,
+    WideResNet,
+)
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 SMALL = {
-    PreActResNet: {"num_classes": 5, "width": 4, "blocks": (1, 2), "in_channels": 3},
-    ResNet: {"num_classes": 5, "width": 4, "blocks": (1, 2), "in_channels": 3},
+    PreActResNet: {
+        "num_classes": 5,
+        "width": 4,
+        "blocks": (1, 2),
+        "in_channels": 3,
+        "shortcut": "input",
+        "final_norm": False,
+    },
+    ResNet: {"num_classes": 5, "width": 4, "blocks": (1, 2), "in_channels": 3, "bottleneck": True},
+    DMPreActResNet: {"num_classes": 5, "blocks": (1, 2), "width": 4, "activation": "silu", "in_channels": 3},
+    DMWideResNet: {"num_classes": 5, "depth": 10, "width": 2, "activation": "relu", "in_channels": 3},
     WideResNet: {
         "num_classes": 5,
         "depth": 10,
@@ -20,12 +38,13 @@ SMALL = {
         "activation": "silu",
         "dropout": 0.1,
         "in_channels": 3,
+        "bias": False,
     },
     SmallNet: {"num_classes": 5, "width": 4, "in_channels": 3},
     TorchvisionNet: {"name": "squeezenet1_1", "num_classes": 5, "weights": None, "options": {"dropout": 0.2}},
     TimmNet: {"name": "test_resnet", "num_classes": 5, "pretrained": False, "options": {"drop_rate": 0.2}},
 }
-OWN = [PreActResNet, ResNet, WideResNet, SmallNet]
+OWN = [PreActResNet, ResNet, DMPreActResNet, DMWideResNet, WideResNet, SmallNet]
 
 
 def build(cls):

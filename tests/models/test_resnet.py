@@ -59,7 +59,7 @@ def test_keys_are_those_of_public_checkpoints():
         ({"in_channels": 0}, "in_channels is 0; give"),
         ({"blocks": ()}, r"blocks is \(\); give at least one stage"),
         ({"blocks": (2, 0)}, r"blocks is \(2, 0\); give"),
-        ({"mean": (0.5, 0.5)}, "mean is .*; give one value, or one for each of the 3 channels"),
+        ({"mean": (0.5, 0.5), "std": 1.0}, "mean is .*; give one value, or one for each of the 3 channels"),
     ],
 )
 @pytest.mark.parametrize("cls", [PreActResNet, ResNet])

@@ -47,7 +47,7 @@ def test_initialisation_is_he_fan_out_and_zero_bias():
         ({"widen_factor": 0}, "widen_factor is 0; give at least 1"),
         ({"activation": "silo"}, "activation 'silo' is unknown; use for example silu"),
         ({"dropout": 1.0}, "dropout is 1.0; give a probability"),
-        ({"std": (0.0,)}, "std is .* positive"),
+        ({"mean": 0.5, "std": (0.0,)}, "std is .* positive"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -1,0 +1,84 @@
+"""Validation and test of a classifier in training: clean and robust accuracy, in full precision."""
+
+from typing import TypeAlias
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from energy_at.attacks import FGSM, PGD, Attack
+from energy_at.energy import full_precision
+from energy_at.modules.compilation import Compilation
+from energy_at.modules.micro_batch import Outputs
+from energy_at.seeding import seeded_generator
+from energy_at.types import Images, Labels, Logits
+
+Batch: TypeAlias = tuple[Images, Labels]
+
+
+class Judging(L.LightningModule):
+    """Judges a net by ``val_attack`` on the validation images and by ``test_attack`` on the test images."""
+
+    net: nn.Module
+    attack: Attack
+    val_attack: Attack
+    test_attack: Attack
+    seed: int
+    channels_last: bool
+    _compilation: Compilation
+
+    def forward(self, x: Images) -> Logits:
+        """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
+        return full_precision(self.net(x))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
+        x, y = self._prepared(batch)
+        outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
+        with exact(self.device), self._compilation.eager():
+            x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
+            self._log_mean("val/single_step_acc", accuracy(self(x_single), y), len(y))
+        return outputs
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        """Clean accuracy and accuracy under ``test_attack``; returns the logits for the callbacks."""
+        x, y = self._prepared(batch)
+        return self._judge(x, y, self.test_attack, "test", batch_idx)
+
+    def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
+        with exact(self.device), self._compilation.eager():
+            x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))
+            logits, logits_adv = self(x), self(x_adv)
+        self._log_mean(f"{stage}/clean_acc", accuracy(logits, y), len(y))
+        self._log_mean(f"{stage}/robust_acc", accuracy(logits_adv, y), len(y))
+        return {"logits": logits, "logits_adv": logits_adv, "y": y}
+
+    def _judging_attack(self, steps: int) -> Attack:
+        eps = self.attack.eps
+        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
+
+    def _single_step_attack(self) -> Attack:
+        if getattr(self.attack, "steps", None) == 1:
+            return self.attack
+        return FGSM(eps=self.attack.eps, norm=self.attack.norm)
+
+    def _judging_generator(self, batch_idx: int) -> torch.Generator:
+        return seeded_generator(self.device, self.seed, batch_idx, self.global_rank)
+
+    def _prepared(self, batch: Batch) -> Batch:
+        x, y = batch
+        x = x.to(torch.promote_types(x.dtype, self.dtype))  # float64 under precision: 64-true
+        return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
+
+    def _log_mean(self, name: str, value: Tensor, count: int) -> None:
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True, prog_bar="robust" in name)
+
+
+def exact(device: torch.device) -> torch.autocast:
+    """Full precision: a cast of the images to half precision loses a quarter of a perturbation of 0.5/255."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def accuracy(logits: Logits, y: Labels) -> Tensor:
+    """Share of the images [N] whose largest logit is the label's."""
+    return (logits.argmax(dim=1) == y).float().mean()
