@@ -24,6 +24,7 @@ from benchmarks import (
     means,
     methods,
     objectives,
+    side_by_side,
     startup,
     thirty_epochs,
     training_step,
@@ -48,6 +49,7 @@ MODULES = (
     means,
     methods,
     startup,
+    side_by_side,
 )
 GROUPS = {module.__name__.rpartition(".")[2]: module.rows for module in MODULES}
 COLUMNS = "{:>8}  {:>13}  {:>7}  {:4}  {:>6}  {:>6}  {:>6}  {:>6}  {}"

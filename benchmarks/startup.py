@@ -76,11 +76,17 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
 
 def fresh(args: tuple[str, ...], folder: str) -> None:
     """A Python process in this folder, which finds both packages."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    given = {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": f"{folder}/bytecode", "PYTHONDONTWRITEBYTECODE": ""}
-    done = subprocess.run([sys.executable, *args], cwd=folder, env=os.environ | given, capture_output=True, text=True)
+    line, env = [sys.executable, *args], environment(folder)
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(args)} failed: {done.stderr}")
+
+
+def environment(folder: str) -> dict[str, str]:
+    """This process's, in which another one finds both packages and writes byte code into the folder."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    given = {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": f"{folder}/bytecode", "PYTHONDONTWRITEBYTECODE": ""}
+    return os.environ | given
 
 
 def _accelerator(setting: Setting) -> str:

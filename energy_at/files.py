@@ -1,10 +1,14 @@
 """Files that are there as a whole or not at all."""
 
+import errno
+import fcntl
 import os
 import re
+import socket
+import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,17 +18,60 @@ from torch import Tensor
 
 from energy_at.types import InputError
 
+ABANDONED_S = 24 * 3600  # after which another machine's unfinished file counts as left behind
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EACCES: "give the right to write there, or choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.EIO: "check the disk",
+}
+
+
+class WriteError(OSError):
+    """A file could not be written; the message is one sentence with the file and the remedy."""
+
 
 @contextmanager
 def as_a_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside this one, which takes its place in the end; what fails leaves an earlier file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")  # processes of several machines may share the folder
+    """A temporary path beside this one, which takes its place once it is whole and on the disk.
+
+    What fails leaves an earlier file as it was. What a killed process has left behind is removed by the next one that
+    writes the same file.
+
+    Raises:
+        WriteError: if the disk is full, or the file cannot be written for another reason of the system's.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)  # says that its process lives
+                yield temporary
+                _flush(temporary)
+                os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's reasons why a file cannot be written into one sentence.
+
+    Raises:
+        WriteError: naming file, reason and remedy.
+    """
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except (OSError, RuntimeError) as error:  # torch.save hides the system's reason behind one of its own
+        reason = _system_reason(error)
+        if reason is None:
+            raise
+        remedy = f"{REMEDIES[reason]} and run the same command again"
+        raise WriteError(reason, f"{path} cannot be written ({os.strerror(reason)}); {remedy}") from error
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -42,6 +89,12 @@ def write_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
     """Write named tensors as an npz."""
     with as_a_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{name: array.cpu().numpy() for name, array in arrays.items()})
+
+
+def write_torch(path: Path, content: object) -> None:
+    """Write what ``torch.save`` writes."""
+    with as_a_whole(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -64,3 +117,52 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Ten
 def safe_name(name: str) -> str:
     """A name as part of a file's name."""
     return re.sub("[^a-zA-Z0-9_.+-]", "_", name)
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Unfinished files of processes that are gone."""
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        with suppress(OSError):  # another process may have finished it, or be removing it too
+            if _abandoned(temporary):
+                temporary.unlink()
+
+
+def _abandoned(temporary: Path) -> bool:
+    """Whether its process is gone: no such process on this machine, or for long no word from another one."""
+    owner, pid, _, _ = temporary.name.rsplit(".", 3)
+    here = owner.endswith(f".{socket.gethostname()}")
+    if time.time() - temporary.stat().st_mtime < ABANDONED_S and (not here or _lives(int(pid))):
+        return False
+    with temporary.open("rb") as file:
+        fcntl.flock(
+            file, fcntl.LOCK_EX | fcntl.LOCK_NB
+        )  # fails where a process of a container beside this one holds it
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _system_reason(error: BaseException | None) -> int | None:
+    """The system's reason at the root of an error, of those that a user can do something about."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in REMEDIES:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None

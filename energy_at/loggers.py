@@ -1,7 +1,9 @@
 """Loggers that also take histograms: CSV files in the run's folder, and Weights & Biases."""
 
 import csv
+import io
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,43 @@ import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger as LightningCSVLogger
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
+from energy_at.files import write_file, writing
 from energy_at.types import InputError
 
 INIT_TIMEOUT_S = 30
+
+
+class Writer(ExperimentWriter):
+    """Lightning's writer of ``metrics.csv``, which rewrites the file as a whole and can continue one.
+
+    Args:
+        log_dir: the run's folder.
+        goes_on: whether rows that are there are kept.
+    """
+
+    def __init__(self, log_dir: str, goes_on: bool = False) -> None:
+        self._goes_on = goes_on
+        super().__init__(log_dir)
+        if goes_on:
+            self.metrics_keys = _rows(Path(self.metrics_file_path))[0]
+
+    def save(self) -> None:
+        """Append what was logged."""
+        with writing(Path(self.metrics_file_path)):
+            super().save()
+
+    def _check_log_dir_exists(self) -> None:
+        if not self._goes_on:
+            super()._check_log_dir_exists()
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        before, rows = _rows(path)
+        named = [dict(zip(before, row, strict=False)) for row in rows]
+        write_file(path, _text([fieldnames, *([row.get(name, "") for name in fieldnames] for row in named)]))
 
 
 class CSVLogger(LightningCSVLogger):
@@ -39,6 +73,23 @@ class CSVLogger(LightningCSVLogger):
                 self._version += 1
         return self._version
 
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Writer:
+        """What writes ``metrics.csv``."""
+        if self._experiment is None:
+            self._experiment = Writer(self.log_dir)
+        return self._experiment
+
+    def go_on(self, run: Path, step: int) -> None:
+        """Continue the files of a run after so many steps: what was logged later is cut off."""
+        self._save_dir = self._root_dir = str(run.parents[1])
+        self._name, self._version = run.parent.name, run.name
+        if rank_zero_only.rank == 0:
+            _cut_back(run / "metrics.csv", step - 1)  # steps count from 0 there
+            _cut_back(run / "histograms.csv", step)
+            self._experiment = Writer(self.log_dir, goes_on=True)
+
     def _taken(self) -> bool:
         try:
             os.makedirs(self.log_dir)
@@ -52,7 +103,7 @@ class CSVLogger(LightningCSVLogger):
         path = Path(self.log_dir) / "histograms.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
-        with path.open("a", newline="") as file:
+        with writing(path), path.open("a", newline="") as file:
             writer = csv.writer(file)
             if is_new:
                 writer.writerow(["step", "name", "low", "high", *(f"bin_{i}" for i in range(len(counts)))])
@@ -117,3 +168,26 @@ class WandbLogger(LightningWandbLogger):
     def alert(self, title: str, text: str) -> None:
         """Raise an alert, which W&B sends on by mail or Slack, as the user's settings there have it."""
         self.experiment.alert(title=title, text=text)
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a file, without a last row that a kill has cut off."""
+    if not path.is_file():
+        return [], []
+    with path.open(newline="") as file:
+        header, *rows = [*csv.reader(file)] or [[]]
+    return header, [row for row in rows if len(row) == len(header)]
+
+
+def _text(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _cut_back(path: Path, step: int) -> None:
+    """Keep the rows up to this step."""
+    header, rows = _rows(path)
+    if header:
+        place = header.index("step")
+        write_file(path, _text([header, *(row for row in rows if row[place] and float(row[place]) <= step)]))

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,11 +16,13 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number,
-        143 where SIGTERM ended it.
+        The exit code: 0 after success, 2 after bad input, 1 where a training ended because its loss was no number or a
+        file could not be written, 130 where Ctrl-C ended it and 143 where SIGTERM did.
     """
-    args = expanded(sys.argv[1:] if args is None else args)
+    # threads that wait yield their core to whatever else the machine does; OpenMP reads it when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        args = expanded(sys.argv[1:] if args is None else args)
         text = first_look(args)
     except FirstLookError as error:
         print(f"energy-at: {error}", file=sys.stderr)

@@ -57,7 +57,7 @@ def analyze(
     Args:
         data: the data set.
         attacks: by the name under which they are shown.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict (FILE:best of one that holds last and best).
+        ckpt_path: a checkpoint of this package, or any file with a state_dict.
         nets: several of them in its place, by the name under which they are shown.
         net: for files that do not say of which net they are: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.

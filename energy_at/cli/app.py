@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import yaml
@@ -20,11 +20,23 @@ from energy_at.cli.commands import run_command
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
 from energy_at.cli.messages import plain_reasons
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
+from energy_at.cli.resume import (
+    EndedError,
+    NothingToDoError,
+    check_unfinished,
+    go_on_in,
+    how_to_go_on,
+    run_of,
+    training_in,
+)
 from energy_at.cli.summary import Judgement, judgement, write_summary
+from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError, require
+
+RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
 
 def run(args: Sequence[str]) -> int:
@@ -38,10 +50,12 @@ def run(args: Sequence[str]) -> int:
             EnergyCLI(**parser_options(), args=list(args))
     except InputError as error:
         return _failed(error, 2)
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, WriteError) as error:
         return _failed(error, 1)
-    except SIGTERMException:  # by itself it would leave with code 0, as if the training were finished
-        return _failed("ended by SIGTERM; --ckpt_path=RUN/checkpoints/last.ckpt goes on from the last epoch", 143)
+    except EndedError as error:
+        return _failed(*error.args)
+    except NothingToDoError as told:
+        print(f"energy-at: {told}")
     return 0
 
 
@@ -57,7 +71,7 @@ def parser_options() -> dict[str, Any]:
         "parser_class": Parser,
         "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}},
         "save_config_callback": SaveConfig,
-        "save_config_kwargs": {"overwrite": True},
+        "save_config_kwargs": {"save_to_log_dir": False},
     }
 
 
@@ -85,11 +99,13 @@ class EnergyCLI(LightningCLI):
         link_net_to_data(parser, "model.init_args.net", "mean", "std")
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
+        parser.add_argument("--resume_in", type=Literal["run", "new"], default="run", help=RESUME_IN)
 
     def before_instantiate_classes(self) -> None:
         """Refuse a callback that is asked for twice; name the run's folder, and that of a SLURM job's checkpoints."""
         config = self.config[self.config.subcommand]
         _require_each_once(config.trainer.callbacks or [])
+        self._look_at_checkpoint(config)
         if SLURMEnvironment.detect() and config.trainer.default_root_dir is None:
             # a job that was requeued goes on from the newest checkpoint there, whichever job has written it
             config.trainer.default_root_dir = f"runs/slurm/{SLURMEnvironment.job_id()}"
@@ -106,6 +122,29 @@ class EnergyCLI(LightningCLI):
         """
         with plain_reasons():
             super().instantiate_classes()
+        if self.resumed_run is not None:
+            go_on_in(self.resumed_run, self.trainer, self._resumed_step)
+
+    def _look_at_checkpoint(self, config: Namespace) -> None:
+        """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
+        self.resumed_run, path = None, config.get("ckpt_path")
+        if not path or path in ("best", "last", "hpc") or "://" in path:
+            return
+        content = training_in(path)
+        if self.config.subcommand == "fit":
+            check_unfinished(content, path, config.trainer)
+            self._resumed_step = int(content["global_step"])
+            self.resumed_run = run_of(path) if config.resume_in == "run" else None
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:  # by itself it would leave with code 0, as if the training were finished
+            raise EndedError(f"ended by SIGTERM; {how_to_go_on(self.trainer)}", 143) from None
+        except SystemExit:  # in which Lightning ends what Ctrl-C has interrupted
+            if not self.trainer.interrupted or subcommand != "fit":
+                raise
+            raise EndedError(f"interrupted; {how_to_go_on(self.trainer)}", 130) from None
 
     def _parse_ckpt_path(self) -> None:
         """Keep config and flags as given: Lightning would let the checkpoint's hyper-parameters override them."""
@@ -131,9 +170,16 @@ class EnergyCLI(LightningCLI):
 class SaveConfig(SaveConfigCallback):
     """Writes the resolved config into the run's folder, and hands it to loggers that keep hyper-parameters."""
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See Lightning."""
+        self._folder = trainer.log_dir  # on every process, because the first one tells it to the others
+        super().setup(trainer, pl_module, stage)
+
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See Lightning."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        text = self.parser.dump(self.config, skip_none=False)
+        write_file(Path(self._folder) / self.config_filename, text)
+        config = yaml.safe_load(text)
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
                 logger.log_hyperparams(config)

@@ -42,7 +42,7 @@ def evaluate(
     Args:
         data: the data set.
         attacks: by the name under which they are reported.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict (FILE:best of one that holds last and best).
+        ckpt_path: a checkpoint of this package, or any file with a state_dict.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         split: which images.

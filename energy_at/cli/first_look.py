@@ -34,6 +34,7 @@ SECTIONS = (
     "plot",
     "best",
     "last",
+    "resume_in",
 )
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models
@@ -46,6 +47,7 @@ commands:
   energy-at fit --config digits_rsfgsm_der.yaml                  trains in about a minute on any machine
   energy-at fit -c cifar100_pgd_der.yaml -c parts/wandb.yaml     several configs merge, the later one wins
   energy-at fit -c cifar10_pgd_at.yaml --model.attack.eps 4/255  any value can be set by a flag
+  energy-at fit --resume runs/NAME/version_0                     go on where a training was interrupted
   energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
   energy-at evaluate -c eval_cifar10.yaml --ckpt_path best.ckpt  attack it by PGD-50-10, AutoAttack and others
   energy-at reproduce co-digits                                  a table of docs/results.md, with its figure
@@ -89,7 +91,13 @@ def first_look(args: Sequence[str]) -> str | None:
 
 
 def expanded(args: Sequence[str]) -> list[str]:
-    """``COMMAND NAME`` means ``COMMAND --config COMMAND/NAME.yaml``: a table's name stands for its definition."""
+    """The arguments in full: a table's name stands for its definition, and a run for its config and last checkpoint.
+
+    Raises:
+        FirstLookError: if the run to be resumed is none.
+    """
+    if args and args[0] == "fit":
+        return [args[0], *_resumed(args[1:])]
     if len(args) < 2 or args[0] not in FUNCTIONS or args[1].startswith("-"):
         return list(args)
     name = args[1] if args[1].endswith(".yaml") else f"{args[0]}/{args[1]}.yaml"
@@ -109,6 +117,25 @@ def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:
         if not equals and following is None:
             raise FirstLookError(f"{flag} needs a value behind it")
         yield value if equals else following
+
+
+def _resumed(args: Sequence[str]) -> list[str]:
+    """``--resume RUN`` in full, before all other flags, so that those win."""
+    rest, runs, following = [], [], iter(args)
+    for arg in following:
+        flag, equals, value = arg.partition("=")
+        if flag == "--resume":
+            runs.append(value if equals else next(following, ""))
+        else:
+            rest.append(arg)
+    if not runs:
+        return rest
+    run = Path(runs[-1] or "RUN")
+    config, checkpoint = run / "config.yaml", run / "checkpoints" / "last.ckpt"
+    for needed in (config, checkpoint):
+        if not needed.is_file():
+            raise FirstLookError(f"{run} cannot be resumed: there is no {needed}; give a folder as runs/NAME/version_0")
+    return [f"--config={config}", f"--ckpt_path={checkpoint}", *rest]
 
 
 def _check_config(name: str, sections: Sequence[str] | None) -> None:

@@ -62,7 +62,7 @@ def generate(
         data: the data set.
         init: starting points, fitted to its training images.
         sampler: takes them to low energy.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict (FILE:best of one that holds last and best).
+        ckpt_path: a checkpoint of this package, or any file with a state_dict.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         n: images, equally many of each class.

@@ -103,7 +103,7 @@ class Trial:
 
     def _train(self) -> None:
         part = self.folder / f"part{len(self._parts)}"
-        resume = [f"--ckpt_path={self._checkpoint('last')}"] if self._resumable else []
+        resume = [f"--ckpt_path={self._checkpoint('last')}", "--resume_in=new"] if self._resumable else []
         logger = {"save_dir": self.output, "name": self.folder.relative_to(self.output), "version": part.name}
         where = [f"--trainer.logger.{key}={value}" for key, value in logger.items()]
         where.append(f"--trainer.default_root_dir={self.folder}")  # trainings of one SLURM job are requeued apart

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
 from energy_at.data.checks import readable
+from energy_at.files import as_a_whole
 from energy_at.types import require
 
 CACHE = ".energy_at_cache"
@@ -110,11 +110,9 @@ def _fingerprint(files: Sequence[str], root: Path, resize: bool) -> str:
 def _save(images: np.ndarray, cache: Path, stem: str) -> None:
     """Written under a temporary name first, so that no other process ever reads half a file."""
     try:
-        cache.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, delete=False) as file:
+        outdated = [old for old in cache.parent.glob(f"{stem}*.npy") if old != cache]
+        with as_a_whole(cache) as temporary, temporary.open("wb") as file:
             np.save(file, images, allow_pickle=False)
-        outdated = list(cache.parent.glob(f"{stem}*.npy"))
-        os.replace(file.name, cache)
         for old in outdated:
             old.unlink(missing_ok=True)
     except OSError as error:

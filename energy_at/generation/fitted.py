@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from energy_at.files import as_a_whole
+from energy_at.files import write_torch
 from energy_at.generation.noise import choice
 from energy_at.types import Images, InputError, Labels, require
 
@@ -52,8 +52,7 @@ class Fitted:
         """
         path, _ = Path(path), self["counts"]
         options = {name: getattr(self, name) for name in self.option_names}
-        with as_a_whole(path) as unfinished:
-            torch.save({"kind": type(self).__name__, "options": options, "tensors": self._tensors}, unfinished)
+        write_torch(path, {"kind": type(self).__name__, "options": options, "tensors": self._tensors})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

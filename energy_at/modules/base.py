@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import PGD, Attack
 from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
+from energy_at.modules.checkpoint_io import write_whole_checkpoints
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
 from energy_at.modules.finite import FiniteLoss
@@ -149,6 +150,10 @@ class AdversarialTraining(Judging):
         """Logits [N, K] in the net's present mode, without gradients and without a trace in batch-norm statistics."""
         with torch.no_grad(), statistics_kept(self.net), self._compilation.eager():
             return self(x)
+
+    def setup(self, stage: str) -> None:
+        """Whatever saves a checkpoint of this module saves it as a whole."""
+        write_whole_checkpoints(self.trainer)
 
     def on_fit_start(self) -> None:
         """Refuse what this device cannot do; compile what is to be compiled.

@@ -175,3 +175,24 @@ def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, t
     assert len(error) == 1
     assert error[0].startswith(f"energy-at: {words}")
     assert len(error[0]) < 300
+
+
+POLICY = """
+import os, sys
+{first}
+print(os.environ.get("OMP_WAIT_POLICY"), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "told"),
+    [
+        ("from energy_at.cli import main; main(['--version'])", {}, "PASSIVE False"),
+        ("from energy_at.cli import main; main(['--version'])", {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE False"),
+        ("import energy_at, energy_at.cli", {}, "None False"),
+    ],
+)
+def test_the_command_alone_lets_waiting_threads_yield_before_torch_is_loaded(first, given, told):
+    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    done = subprocess.run([sys.executable, "-c", POLICY.format(first=first)], env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == told

@@ -51,7 +51,9 @@ def told(number, step):
 def test_a_training_that_is_told_to_end_is_not_taken_for_finished(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["fit", *SMALL, *told(signal.SIGTERM, 4)]) == 143
-    assert capsys.readouterr().err.rstrip().endswith("last.ckpt goes on from the last epoch")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("energy-at: ended by SIGTERM; energy-at fit --resume /")
+    assert said.endswith("version_0 goes on from the last epoch")
     assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 0
     assert not list(tmp_path.rglob("results.json"))
 

@@ -1,0 +1,76 @@
+"""A training that goes on: in its own folder, or not at all where there is nothing left to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from jsonargparse import Namespace
+
+from energy_at.callbacks import LastCheckpoint
+from energy_at.evaluation.checkpoints import read_checkpoint
+from energy_at.loggers import CSVLogger
+from energy_at.types import require
+
+
+class NothingToDoError(Exception):
+    """The training that is to go on is finished."""
+
+
+class EndedError(Exception):
+    """A training was told to end; the message says how it goes on."""
+
+
+def training_in(path: str) -> Mapping[str, Any]:
+    """The content of a checkpoint that a training has written.
+
+    Raises:
+        InputError: if it is none, or holds pickled objects.
+    """
+    content = read_checkpoint(Path(path))
+    require(
+        {"global_step", "epoch", "state_dict"} <= content.keys(),
+        f"{path} holds weights, but no training; judge it with energy-at evaluate, or give a .ckpt file of a run",
+    )
+    return content
+
+
+def run_of(checkpoint: str) -> Path | None:
+    """The run's folder in which a checkpoint lies; None where it was moved elsewhere."""
+    path = Path(checkpoint).absolute()
+    run = path.parents[1]
+    return run if path.parent.name == "checkpoints" and (run / "metrics.csv").is_file() else None
+
+
+def check_unfinished(content: Mapping[str, Any], checkpoint: str, trainer: Namespace) -> None:
+    """Whether epochs or steps are left.
+
+    Raises:
+        NothingToDoError: if none are; with the flag that asks for more.
+    """
+    epochs, steps = int(content["epoch"]) + 1, int(content["global_step"])
+    most_epochs, most_steps = trainer.max_epochs, trainer.max_steps
+    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress", {})
+    whole = progress.get("is_last_batch", True)
+    if most_epochs not in (None, -1) and whole and epochs >= most_epochs:
+        more = f"ask for more with --trainer.max_epochs {2 * epochs}"
+        raise NothingToDoError(f"{checkpoint} is finished: {epochs} of {most_epochs} epochs are trained; {more}")
+    if most_steps not in (None, -1) and steps >= most_steps:
+        more = f"ask for more with --trainer.max_steps {2 * steps}"
+        raise NothingToDoError(f"{checkpoint} is finished: {steps} of {most_steps} steps are trained; {more}")
+
+
+def go_on_in(run: Path, trainer: L.Trainer, step: int) -> None:
+    """Have the trainer's CSVLoggers continue this run's files."""
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            logger.go_on(run, step)
+
+
+def how_to_go_on(trainer: L.Trainer) -> str:
+    """What to type after an interruption."""
+    paths = [c.best_model_path for c in trainer.callbacks if isinstance(c, LastCheckpoint) and c.best_model_path]
+    run = run_of(paths[0]) if paths else None
+    if run is not None:
+        return f"energy-at fit --resume {run} goes on from the last epoch"
+    return f"--ckpt_path={paths[0]} goes on from the last epoch" if paths else "no epoch was finished yet; start again"

@@ -1,0 +1,118 @@
+"""A training that goes on, as users expect it: one run, one folder, one curve."""
+
+import csv
+import os
+import signal
+
+import pytest
+import torch
+
+from energy_at.cli import main
+from energy_at.loggers import CSVLogger
+from tests.cli.test_app import SMALL, code_of
+from tests.cli.test_signals import told
+
+RUN = "runs/digits_rsfgsm_der/version_0"
+EPOCHS = "--trainer.max_epochs={}"
+LOGGED = "--trainer.log_every_n_steps=1"
+
+
+def trained(run):
+    """Epochs of which there is a row, in their order."""
+    return [row["epoch"] for row in logged(run / "metrics.csv") if "train/loss_epoch" in row]
+
+
+def logged(path):
+    """All that a file of curves holds, whatever the order of its columns."""
+    with path.open(newline="") as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_an_interrupted_run_goes_on_in_its_folder_with_the_curves_of_one_that_was_not(
+    number, tmp_path, monkeypatch, capsys
+):
+    for name in ("straight", "interrupted"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "straight")
+    main(["fit", *SMALL, EPOCHS.format(4), LOGGED])
+    monkeypatch.chdir(tmp_path / "interrupted")
+    code = main(["fit", *SMALL, EPOCHS.format(4), LOGGED, *told(number, 8)])
+    assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"energy-at fit --resume {tmp_path / 'interrupted' / RUN} goes on from the last epoch")
+    assert main(["fit", "--resume", RUN, "--trainer.callbacks=null"]) == 0
+    assert os.listdir("runs/digits_rsfgsm_der") == ["version_0"]
+    for file in ("metrics.csv", "histograms.csv"):
+        whole, joined = (logged(tmp_path / name / RUN / file) for name in ("straight", "interrupted"))
+        assert joined == whole, file
+    one, other = (
+        torch.load(tmp_path / name / RUN / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in ("straight", "interrupted")
+    )
+    assert all(torch.equal(value, other["state_dict"][key]) for key, value in one["state_dict"].items())
+
+
+def test_a_finished_run_says_so_and_goes_on_when_more_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *SMALL])
+    before = (tmp_path / RUN / "metrics.csv").read_text()
+    capsys.readouterr()
+    assert main(["fit", f"--resume={RUN}"]) == 0
+    assert "is finished: 2 of 2 epochs are trained; ask for more with --trainer.max_epochs 4" in capsys.readouterr().out
+    assert (tmp_path / RUN / "metrics.csv").read_text() == before
+    assert main(["fit", *SMALL, f"--ckpt_path={RUN}/checkpoints/last.ckpt", EPOCHS.format(3)]) == 0
+    assert os.listdir("runs/digits_rsfgsm_der") == ["version_0"]
+    assert trained(tmp_path / RUN) == ["0", "1", "2"]
+    assert main(["fit", f"--resume={RUN}", EPOCHS.format(4), "--resume_in=new"]) == 0
+    assert sorted(os.listdir("runs/digits_rsfgsm_der")) == ["version_0", "version_1"]
+    assert trained(tmp_path / "runs/digits_rsfgsm_der/version_1") == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--resume", "nothing"], "nothing cannot be resumed: there is no nothing/config.yaml; give a folder"),
+        (["--resume"], "RUN cannot be resumed"),
+    ],
+)
+def test_what_is_no_run_is_refused(args, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", *args]) == 2
+    assert message in capsys.readouterr().err
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("harm",)
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": {}, "x": Harmful()}, "holds pickled objects"),
+        ({"a": torch.zeros(1)}, "holds weights, but no training; judge it with energy-at evaluate"),
+    ],
+)
+def test_a_file_that_no_training_has_written_is_refused_in_one_line(
+    command, content, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "net.ckpt")
+    assert code_of([command, *SMALL, "--ckpt_path=net.ckpt"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_row_that_a_kill_has_cut_off_is_left_out(tmp_path):
+    run = tmp_path / "name" / "version_0"
+    run.mkdir(parents=True)
+    (run / "metrics.csv").write_text("a,epoch,step\n1,0,2\n2,1,5\n3,1,")
+    logger = CSVLogger(tmp_path / "elsewhere")
+    logger.go_on(run, 6)
+    logger.log_metrics({"a": 4.0, "b": 1.0}, 8)
+    logger.save()
+    assert (run / "metrics.csv").read_text().splitlines() == ["a,b,epoch,step", "1,,0,2", "2,,1,5", "4.0,1.0,,8"]
+    assert logger.log_dir == str(run)
