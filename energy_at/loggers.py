@@ -15,7 +15,6 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from energy_at.files import write_file, writing
-from energy_at.types import InputError
 
 INIT_TIMEOUT_S = 30
 
@@ -119,9 +118,6 @@ class WandbLogger(LightningWandbLogger):
         save_dir: folder of the local files.
         offline: log locally only; ``wandb sync`` sends the run later. WANDB_MODE=offline does the same.
         options: further arguments of ``wandb.init``, such as entity, group or tags.
-
-    Raises:
-        InputError: if wandb is not installed.
     """
 
     def __init__(
@@ -132,10 +128,8 @@ class WandbLogger(LightningWandbLogger):
         offline: bool = False,
         options: dict[str, Any] | None = None,
     ) -> None:
-        try:
-            import wandb
-        except ModuleNotFoundError:
-            raise InputError("logging to W&B needs wandb; install it with: pip install 'energy-at[wandb]'") from None
+        import wandb  # here, so that nobody waits for it who does not use it
+
         os.makedirs(save_dir, exist_ok=True)
         settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S)
         super().__init__(

@@ -120,7 +120,7 @@ def _shared(
 
 @contextmanager
 def progress(net: str, attacks: Iterable[str], images: int, shown: bool) -> Iterator[measure.OnBatch]:
-    """A bar an attack: images, images/s and the mean dE(x) of the newest batch.
+    """One bar: images, natural and under every attack, images/s and the mean dE(x) of the newest batch.
 
     Args:
         net: its name.
@@ -128,21 +128,14 @@ def progress(net: str, attacks: Iterable[str], images: int, shown: bool) -> Iter
         images: that this process attacks.
         shown: false on all processes but the first.
     """
-    bars = {
-        case: tqdm(total=images, desc=f"{net}: {case}", unit="img", position=i, disable=not shown)
-        for i, case in enumerate((NATURAL, *attacks))
-    }
+    with tqdm(total=images * len([NATURAL, *attacks]), desc=net, unit="img", disable=not shown) as bar:
 
-    def on_batch(case: str, values: Mapping[str, Tensor]) -> None:
-        if "dE_marginal" in values:
-            bars[case].set_postfix_str(f"dE(x) {float(values['dE_marginal'].mean()):+.2f}", refresh=False)
-        bars[case].update(len(values["label"]))
+        def on_batch(case: str, values: Mapping[str, Tensor]) -> None:
+            delta = f" dE(x) {float(values['dE_marginal'].mean()):+.2f}" if "dE_marginal" in values else ""
+            bar.set_postfix_str(f"{case}{delta}", refresh=False)
+            bar.update(len(values["label"]))
 
-    try:
         yield on_batch
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def _own(net: nn.Module | str | None) -> nn.Module | str | None:

@@ -1,7 +1,6 @@
 """The LightningCLI behind ``energy-at``."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +28,7 @@ from energy_at.cli.resume import (
     run_of,
     training_in,
 )
+from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger
@@ -41,8 +41,7 @@ RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, 
 
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
-    # that the arguments come from the shell is the rule here, not the mistake that this warning looks for
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    keep_noise_away()
     try:
         if args[0] in FUNCTIONS:
             run_command(args[0], args[1:])
@@ -69,7 +68,7 @@ def parser_options() -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": Parser,
-        "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}},
+        "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}, "enable_model_summary": False},
         "save_config_callback": SaveConfig,
         "save_config_kwargs": {"save_to_log_dir": False},
     }
@@ -122,6 +121,7 @@ class EnergyCLI(LightningCLI):
         """
         with plain_reasons():
             super().instantiate_classes()
+        self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
         if self.resumed_run is not None:
             go_on_in(self.resumed_run, self.trainer, self._resumed_step)
 

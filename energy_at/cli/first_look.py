@@ -36,6 +36,7 @@ SECTIONS = (
     "last",
     "resume_in",
 )
+CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models
 
@@ -148,8 +149,24 @@ def _check_config(name: str, sections: Sequence[str] | None) -> None:
         raise FirstLookError(f"{name} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
+    _check_classes(content, name)
     for section in content if sections else ():
         _check_known(str(section).rstrip("+"), sections, f"section in {name}")
+
+
+def _check_classes(content: object, name: str, place: str = "") -> None:
+    """Whatever names its class has all else in ``init_args``; the parser's own words would not say where."""
+    if isinstance(content, list):
+        for i, entry in enumerate(content):
+            _check_classes(entry, name, f"{place}[{i}]")
+    if not isinstance(content, dict):
+        return
+    surplus = [key for key in content if str(key).rstrip("+") not in CLASS_KEYS]
+    if "class_path" in content and surplus:
+        where = f"{place}.{surplus[0]}".lstrip(".")
+        raise FirstLookError(f"{name} has {where} beside class_path; write it into {place.lstrip('.')}.init_args")
+    for key, value in content.items():
+        _check_classes(value, name, f"{place}.{key}")
 
 
 def _check_checkpoint(path: str) -> None:

@@ -34,7 +34,7 @@ def root_reason(error: BaseException) -> str:
 
 def one_line(message: str) -> str:
     """The reason at the heart of a nested parser message, with the option that it concerns."""
-    message = " ".join(message.split())
+    message = re.sub(r"\S{200,}", _short, " ".join(message.split()))
     key = _found(r'Parser key "([^"]+)"', message)
     for pattern, words in (
         (r"Option '([^']+)' is not accepted", "there is no option {0}; " + SHOW),
@@ -44,7 +44,7 @@ def one_line(message: str) -> str:
         if match := _found(pattern, message):
             return words.format(match)
     if name := _found(r"Expected a dot import path string: (\S+)", message):
-        return f"{key}: there is no class {name}; {_closest(name)}"
+        return f"{key}: {_no_such_class(name)}"
     if "Expected an instantiatable class" in message:
         return f"{key} has options under a name that no config gives; name its class too"
     if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
@@ -54,15 +54,24 @@ def one_line(message: str) -> str:
     if key and "Given value: {" in message and "class_path" not in message.rsplit("Given value: ", 1)[1]:
         return f"{key} has no class_path; name the class, or put the config that does before this one"
     expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
-    value = _found(r"(?:Given|Got) value: (\S+)", message)
+    kinds = " or ".join(kind for kind in expected if kind != "NoneType")
+    value = _found(r"(?:Given|Got) value: ([{[].*|\S+)", message)
     if key and value and expected:
-        return f"{key} is {value}, expected {' or '.join(kind for kind in expected if kind != 'NoneType')}"
+        return f"{key} is {value}, expected {kinds}" if kinds else f"{key} cannot be {value}; {SHOW}"
     return message
 
 
-def _closest(name: str) -> str:
+def _short(match: re.Match) -> str:
+    """The beginning of what nobody reads to its end."""
+    return f"{match[0][:60]}..."
+
+
+def _no_such_class(name: str) -> str:
+    if name in energy_at.__all__:
+        return f"{name} is a class of another kind; {SHOW}"
     close = get_close_matches(name, energy_at.__all__, n=1)
-    return f"did you mean {close[0]}?" if close else "write a class of energy_at, or a dotted path to your own"
+    remedy = f"did you mean {close[0]}?" if close else "write a class of energy_at, or a dotted path to your own"
+    return f"there is no class {name}; {remedy}"
 
 
 def _plain(kind: str) -> str:

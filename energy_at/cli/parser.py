@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
@@ -24,14 +26,36 @@ class ConfigFile(ActionConfigFile):
 class _OneLine(ArgumentParser):
     """A parser whose errors are one line, and whose help names this package's classes only."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # an abbreviation means something else as soon as there is another option that begins so
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong and exit with code 2."""
-        print(f"energy-at: {one_line(message)}", file=sys.stderr)
+        print(f"energy-at: {self._meant(message) or one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+    def _meant(self, message: str) -> str:
+        """A sentence with the option of which an unknown one is the beginning or a misspelling."""
+        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        if unknown is None:
+            return ""
+        options = list(options_of(self))
+        begun = [option for option in options if option.startswith(unknown[1])]
+        close = begun or get_close_matches(unknown[1], options, n=1, cutoff=0.8)
+        return f"there is no option {unknown[1]}; did you mean {close[0]}?" if close else ""
 
     def format_help(self) -> str:
         """See argparse; torch alone has some hundred subclasses of Module."""
         return re.sub(r"known\s+subclasses:\s[^)]*", _own_classes, super().format_help())
+
+
+def options_of(parser: Any) -> Iterator[str]:
+    """All of a parser and its subcommands."""
+    yield from parser._option_string_actions
+    for action in parser._actions:
+        for subparser in (action.choices or {}).values() if isinstance(action.choices, dict) else ():
+            yield from options_of(subparser)
 
 
 class Parser(_OneLine, LightningArgumentParser):

@@ -42,7 +42,7 @@ HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "
 @rank_zero_only
 def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -> None:
     """Print the table, and write it as ``results.json`` into the run's folder."""
-    print(f"\nTest images under {_named(attack)}, float32:")
+    print(f"\nTest images under {named(attack)}, float32:")
     print(aligned([HEADINGS, *(_cells(row) for row in judged)], left=0))
     if folder is None:
         return
@@ -62,6 +62,7 @@ def _cells(row: Judgement) -> tuple[str, ...]:
     )
 
 
-def _named(attack: Attack) -> str:
-    steps = f"-{attack.steps}" if hasattr(attack, "steps") else ""
+def named(attack: Attack) -> str:
+    """An attack's class, steps and ball."""
+    steps = f"-{attack.steps}" if getattr(attack, "steps", 1) > 1 else ""
     return f"{type(attack).__name__}{steps}, {attack.norm} eps {attack.eps}"

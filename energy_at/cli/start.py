@@ -1,0 +1,59 @@
+"""What a training says when it starts, and what is kept off its screen."""
+
+import logging
+import warnings
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_only
+
+from energy_at.cli.summary import named
+
+# of libraries, about what nobody who runs this package can change; everything else is shown
+NOISE = (
+    r"LightningCLI's args parameter is intended",  # that the arguments come from the shell is the rule here
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Checkpoint directory .* exists and is not empty",  # of a run that goes on
+)
+ADVERTISEMENTS = ("litlogger", "LitLogger", "litmodels")
+
+
+def keep_noise_away() -> None:
+    """Filter these warnings, and Lightning's advertisements; the user's own are untouched."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(_is_no_advertisement)
+
+
+class StartSummary(L.Callback):
+    """Three lines: what is trained, on what and for how long, and where the results go."""
+
+    @rank_zero_only
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print them."""
+        net = pl_module.net
+        parameters = sum(parameter.numel() for parameter in net.parameters())
+        attack = named(pl_module.attack)
+        print(f"{type(pl_module).__name__}: {type(net).__name__}, {parameters:,} parameters; attack {attack}")
+        print(f"{type(trainer.datamodule).__name__}: {_images(trainer)}; {_length(trainer)}")
+        print(f"Results: {trainer.log_dir}", flush=True)
+
+
+def _images(trainer: L.Trainer) -> str:
+    if not hasattr(trainer.datamodule, "labels"):
+        return "images of your own data module"
+    counts = [len(trainer.datamodule.labels(split)) for split in ("train", "val")]
+    return f"{counts[0]:,} images for training, {counts[1]:,} for validation"
+
+
+def _length(trainer: L.Trainer) -> str:
+    steps = int(trainer.num_training_batches)
+    size = getattr(trainer.datamodule, "batch_size", None)
+    each = f"{steps:,} steps" + (f" of {size * trainer.world_size} images" if size else "")
+    begun = f", from epoch {trainer.current_epoch} on" if trainer.current_epoch else ""
+    epochs = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"
+    return f"{epochs} of {each}{begun}"
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return not any(word in record.getMessage() for word in ADVERTISEMENTS)
