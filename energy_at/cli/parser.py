@@ -42,7 +42,7 @@ class _OneLine(ArgumentParser):
             return ""
         options = list(options_of(self))
         begun = [option for option in options if option.startswith(unknown[1])]
-        close = begun or get_close_matches(unknown[1], options, n=1, cutoff=0.8)
+        close = begun or get_close_matches(unknown[1], options, n=1, cutoff=0.85)
         return f"there is no option {unknown[1]}; did you mean {close[0]}?" if close else ""
 
     def format_help(self) -> str:

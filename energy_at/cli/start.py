@@ -28,15 +28,19 @@ def keep_noise_away() -> None:
 class StartSummary(L.Callback):
     """Three lines: what is trained, on what and for how long, and where the results go."""
 
-    @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print them."""
+        self.say(trainer, pl_module, trainer.log_dir)  # which the first process tells all others
+
+    @rank_zero_only
+    def say(self, trainer: L.Trainer, pl_module: L.LightningModule, folder: str | None) -> None:
+        """On the first process."""
         net = pl_module.net
         parameters = sum(parameter.numel() for parameter in net.parameters())
         attack = named(pl_module.attack)
         print(f"{type(pl_module).__name__}: {type(net).__name__}, {parameters:,} parameters; attack {attack}")
         print(f"{type(trainer.datamodule).__name__}: {_images(trainer)}; {_length(trainer)}")
-        print(f"Results: {trainer.log_dir}", flush=True)
+        print(f"Results: {folder}", flush=True)
 
 
 def _images(trainer: L.Trainer) -> str:

@@ -196,3 +196,42 @@ def test_the_command_alone_lets_waiting_threads_yield_before_torch_is_loaded(fir
     env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
     done = subprocess.run([sys.executable, "-c", POLICY.format(first=first)], env=env, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == told
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--trainer.max_epoch=3"], "there is no option --trainer.max_epoch; did you mean --trainer.max_epochs?"),
+        (["--energies.every_n=3"], "there is no option --energies.every_n; did you mean --energies.every_n_steps?"),
+        (["--model=Digits"], "model: Digits is a class of another kind; --print_config shows every option"),
+        (["--trainer.max_epochs=" + 5000 * "x"], f"trainer.max_epochs is {60 * 'x'}..., expected int"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_short_line(args, message, capsys):
+    assert code_of(["fit", *SMALL, *args]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == f"energy-at: {message}"
+
+
+def test_what_stands_beside_a_class_path_is_named_with_its_place(tmp_path, capsys):
+    config = tmp_path / "mine.yaml"
+    optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}, "momentum": 0.9}
+    config.write_text(yaml.safe_dump({"model": {"class_path": "DER", "init_args": {"optimizer": optimizer}}}))
+    assert code_of(["fit", *SMALL, f"--config={config}"]) == 2
+    place = "model.init_args.optimizer"
+    message = f"{config} has {place}.momentum beside class_path; write it into {place}.init_args"
+    assert capsys.readouterr().err.strip() == f"energy-at: {message}"
+
+
+def test_a_training_begins_with_three_lines_and_without_advertisement(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *SMALL, "--trainer.max_epochs=1"])
+    said = capsys.readouterr()
+    what, on, where = said.out.splitlines()[:3]
+    net = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["state_dict"]
+    count = sum(value.numel() for name, value in net.items() if "running" not in name and "num_" not in name)
+    assert what == f"DER: SmallNet, {count - 2:,} parameters; attack RSFGSM, Linf eps 0.3"
+    assert on == "Digits: 1,293 images for training, 144 for validation; 1 epoch of 3 steps of 64 images"
+    assert where == f"Results: {tmp_path / 'runs/digits_rsfgsm_der/version_0'}"
+    assert "litlogger" not in said.err + said.out
+    assert "FLOPs" not in said.err + said.out
