@@ -31,6 +31,9 @@ REMEDIES = {
 class WriteError(OSError):
     """A file could not be written; the message is one sentence with the file and the remedy."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 @contextmanager
 def as_a_whole(path: Path) -> Iterator[Path]:

@@ -1,7 +1,6 @@
 """Curves and histograms in files, and W&B whether it can be reached or not."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.loggers import CSVLogger, WandbLogger
-from energy_at.types import InputError
 
 
 def test_histograms_are_appended_with_their_range(tmp_path):
@@ -87,9 +85,3 @@ def test_an_unreachable_server_does_not_lose_the_run(tmp_path, monkeypatch):
         logger.log_metrics({"loss": 1.0}, step=0)
     logger.experiment.finish()
     assert list((tmp_path / "wandb").glob("offline-run-*"))
-
-
-def test_a_missing_wandb_is_answered_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match=r"pip install 'energy-at\[wandb\]'"):
-        WandbLogger()

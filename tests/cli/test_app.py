@@ -112,7 +112,7 @@ def test_a_run_resumes_from_its_last_checkpoint(run_folder, tmp_path, monkeypatc
     checkpoint = str(run_folder / "checkpoints" / "last.ckpt")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="The dirpath has changed")
-        assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint]) == 0
+        assert main(["fit", *SMALL, "--trainer.max_epochs=3", "--ckpt_path", checkpoint, "--resume_in=new"]) == 0
     assert torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["epoch"] == 2
 
 

@@ -137,7 +137,7 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
             "`devices` selected with `CPUAccelerator` should be",
         ),
         (["--attacks.absent.steps=3"], "under a name that no config gives; name its class too"),
-        (["--cout=3"], "there is no option --cout=3"),
+        (["--cout=3"], "there is no option --cout; did you mean --count?"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(folder, args, words, capsys):
