@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import numpy as np
@@ -26,6 +27,9 @@ REMEDIES = {
     errno.EROFS: "choose another folder",
     errno.EIO: "check the disk",
 }
+
+# what file systems of clusters may say of locks, and of flushing a folder
+NO_SUCH_SERVICE = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 
 
 class WriteError(OSError):
@@ -51,13 +55,32 @@ def as_a_whole(path: Path) -> Iterator[Path]:
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid4().hex}.tmp")
         try:
             with temporary.open("wb") as held:
-                fcntl.flock(held, fcntl.LOCK_EX)  # says that its process lives
+                _lock(held)  # says that its process lives
                 yield temporary
                 _flush(temporary)
                 os.replace(temporary, path)
-            _flush(path.parent)
+            _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[None]:
+    """What is appended to a file within is there as a whole: what fails is cut off again.
+
+    Raises:
+        WriteError: as ``writing`` does.
+    """
+    size = path.stat().st_size if path.exists() else None
+    with writing(path):
+        try:
+            yield
+        except BaseException:
+            if size is None:
+                path.unlink(missing_ok=True)
+            else:
+                os.truncate(path, size)
+            raise
 
 
 @contextmanager
@@ -122,6 +145,24 @@ def safe_name(name: str) -> str:
     return re.sub("[^a-zA-Z0-9_.+-]", "_", name)
 
 
+def _lock(file: IO[bytes]) -> bool:
+    """Whether the file is ours now: not where another process holds it, or where the file system knows no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_SUCH_SERVICE
+    return True
+
+
+def _flush_names(folder: Path) -> None:
+    """Have the system write the names in a folder to the disk, on file systems where this can be asked for."""
+    try:
+        _flush(folder)
+    except OSError as error:
+        if error.errno not in NO_SUCH_SERVICE:
+            raise
+
+
 def _flush(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -145,11 +186,8 @@ def _abandoned(temporary: Path) -> bool:
     here = owner.endswith(f".{socket.gethostname()}")
     if time.time() - temporary.stat().st_mtime < ABANDONED_S and (not here or _lives(int(pid))):
         return False
-    with temporary.open("rb") as file:
-        fcntl.flock(
-            file, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # fails where a process of a container beside this one holds it
-    return True
+    with temporary.open("r+b") as file:  # NFS locks nothing that was opened to be read
+        return _lock(file)  # a process of a container beside this one may hold it
 
 
 def _lives(pid: int) -> bool:

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from energy_at.files import write_file, writing
+from energy_at.files import appending, write_file, writing
 
 INIT_TIMEOUT_S = 30
 
@@ -35,7 +35,7 @@ class Writer(ExperimentWriter):
 
     def save(self) -> None:
         """Append what was logged."""
-        with writing(Path(self.metrics_file_path)):
+        with appending(Path(self.metrics_file_path)):
             super().save()
 
     def _check_log_dir_exists(self) -> None:
@@ -90,11 +90,12 @@ class CSVLogger(LightningCSVLogger):
             self._experiment = Writer(self.log_dir, goes_on=True)
 
     def _taken(self) -> bool:
-        try:
-            os.makedirs(self.log_dir)
-        except FileExistsError:
-            return False
-        return True
+        with writing(Path(self.log_dir)):
+            try:
+                os.makedirs(self.log_dir)
+            except FileExistsError:
+                return False
+            return True
 
     @rank_zero_only
     def log_histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:
@@ -102,7 +103,7 @@ class CSVLogger(LightningCSVLogger):
         path = Path(self.log_dir) / "histograms.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
-        with writing(path), path.open("a", newline="") as file:
+        with appending(path), path.open("a", newline="") as file:
             writer = csv.writer(file)
             if is_new:
                 writer.writerow(["step", "name", "low", "high", *(f"bin_{i}" for i in range(len(counts)))])
@@ -168,8 +169,8 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a file, without a last row that a kill has cut off."""
     if not path.is_file():
         return [], []
-    with path.open(newline="") as file:
-        header, *rows = [*csv.reader(file)] or [[]]
+    whole = path.read_bytes().decode().rpartition("\n")[0]
+    header, *rows = [*csv.reader(io.StringIO(whole, newline=""))] or [[]]
     return header, [row for row in rows if len(row) == len(header)]
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from energy_at import files
-from energy_at.files import WriteError, as_a_whole, safe_name, write_arrays, write_file, write_torch
+from energy_at.files import WriteError, appending, as_a_whole, safe_name, write_arrays, write_file, write_torch
 
 
 @pytest.mark.parametrize("content", ["täxt", b"\x00bytes"])
@@ -54,23 +54,56 @@ def full_after(count, monkeypatch):
 NET = {"weight": torch.arange(400.0), "epoch": 3}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 0.999])
 @pytest.mark.parametrize("write", [write_torch, write_arrays], ids=["torch", "npz"])
-def test_a_failure_at_any_byte_leaves_the_old_file_and_no_other(write, share, tmp_path, monkeypatch):
+def test_a_failure_at_every_nth_byte_leaves_the_old_file_and_no_other(write, tmp_path, monkeypatch):
     content = NET if write is write_torch else {"weight": NET["weight"]}
     path = tmp_path / "last.ckpt"
     write(path, content)
     before = path.read_bytes()
-    full_after(int(share * len(before)), monkeypatch)
-    with pytest.raises(WriteError) as failure:
-        write(path, {**content, "weight": content["weight"] + 1})
-    monkeypatch.undo()
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["last.ckpt"]
     reason = os.strerror(errno.ENOSPC)
-    assert str(failure.value).endswith(
-        f"{path} cannot be written ({reason}); free some space and run the same command again"
-    )
+    for count in [*range(0, len(before), 29), len(before) - 1]:
+        full_after(count, monkeypatch)
+        with pytest.raises(WriteError) as failure:
+            write(path, {**content, "weight": content["weight"] + 1})
+        monkeypatch.undo()
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == ["last.ckpt"]
+        assert str(failure.value) == (
+            f"{path} cannot be written ({reason}); free some space and run the same command again"
+        )
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_that_knows_no_locks_and_flushes_no_folders_is_written_all_the_same(
+    reason, tmp_path, monkeypatch
+):
+    def refused(*arguments):
+        raise OSError(reason, os.strerror(reason))
+
+    fsync = os.fsync
+    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(os, "fsync", lambda fd: refused() if os.path.isdir(f"/proc/self/fd/{fd}") else fsync(fd))
+    left = tmp_path / f".a.{socket.gethostname()}.{2**22 + 1}.abc.tmp"  # a process that cannot exist
+    left.write_bytes(b"half")
+    write_file(tmp_path / "a", "x")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("before", [None, "a,b\n1,2\n"])
+def test_a_row_that_breaks_off_is_cut_off(before, tmp_path):
+    path = tmp_path / "rows.csv"
+    if before:
+        path.write_text(before)
+
+    def append():
+        with appending(path):
+            with path.open("a") as file:
+                file.write("3,")
+            raise OSError(errno.ENOSPC, "")
+
+    with pytest.raises(WriteError, match=r"rows\.csv cannot be written"):
+        append()
+    assert (path.read_text() if path.exists() else None) == before
 
 
 def test_what_is_no_reason_of_the_systems_is_left_as_it_is(tmp_path):

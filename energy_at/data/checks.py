@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from energy_at.files import WriteError
 from energy_at.types import InputError, require
 
 
@@ -18,11 +19,11 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
         remedy: what the user can do, an imperative clause.
 
     Raises:
-        InputError: in place of every other exception.
+        InputError: in place of every other exception but ``WriteError``.
     """
     try:
         yield
-    except InputError:
+    except (InputError, WriteError):
         raise
     except Exception as error:  # readers fail on damaged input with anything, from zlib.error to AttributeError
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

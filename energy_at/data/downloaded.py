@@ -1,9 +1,11 @@
 """Data sets that torchvision downloads and reads."""
 
 from abc import abstractmethod
+from contextlib import nullcontext
 
 from energy_at.data.checks import readable
 from energy_at.data.memory import Arrays, InMemoryData
+from energy_at.files import writing
 
 REMEDY = "delete it and run again with internet access and download=True, or put the official files there"
 
@@ -31,7 +33,8 @@ class DownloadedData(InMemoryData):
         return self._open_checked(split, download=False)
 
     def _open_checked(self, split: str, download: bool) -> Arrays:
-        with readable(self.root / self.location.format(split=split), REMEDY):
+        path = self.root / self.location.format(split=split)
+        with readable(path, REMEDY), writing(path) if download else nullcontext():
             return self._open(split, download)
 
     @abstractmethod

@@ -12,6 +12,7 @@ from energy_at.data.decoding import decode_cached
 from energy_at.data.downloaded import REMEDY
 from energy_at.data.folders import list_images
 from energy_at.data.memory import Arrays, InMemoryData
+from energy_at.files import writing
 from energy_at.types import require
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -43,7 +44,7 @@ class TinyImageNet(InMemoryData):
             InputError: if the files are missing or damaged and cannot be downloaded.
         """
         if self.download and not self.folder.is_dir():
-            with readable(self.root / "tiny-imagenet-200.zip", REMEDY):
+            with readable(self.root / "tiny-imagenet-200.zip", REMEDY), writing(self.root):
                 self._download()
         self.arrays("train")
         self.arrays("test")

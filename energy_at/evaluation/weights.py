@@ -19,8 +19,10 @@ CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 CHOICES = ("last", "best")
 # what DataParallel, DDP, torch.compile, training modules and normalising wrappers put before a net's own names
 WRAPPER = re.compile(r"(?:module|model|net|rmodel|_orig_mod|0|1)\.")
+# a layer of a Sequential, as the last of the prefixes
+SEQUENTIAL = re.compile(r"\d+\.$")
 # what the first layer's values are called
-STATISTICS = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
+STATISTICS = {"mean": "mean", "mu": "mean", "new_mean": "mean", "std": "std", "sigma": "std", "new_std": "std"}
 UNSAID = (
     "does not say how its images are normalised; give --net.mean and --net.std, a number or one a channel, or "
     "--net.mean none for images in [0, 1] as they are; docs/weights.md says which source has which"
@@ -66,37 +68,63 @@ def apply_weights(net: nn.Module, state: State, source: object) -> None:
     statistics = {} if said is None else dict(_statistics(state, wanted))
     own = set() if said is None else {"normalize.mean", "normalize.std"}
     fitted = stripped(state, wanted.keys() - own)
+    foreign = "normalize.mean" not in fitted
     left = getattr(net, "unused", ())
-    fitted = {name: tensor for name, tensor in fitted.items() if not (name.startswith(left) or _leftover(name, own))}
+    fitted = {
+        name: tensor for name, tensor in fitted.items() if not (name.startswith(left) or (own and _is_statistic(name)))
+    }
     fitted |= _counters(fitted, wanted) | statistics
     if own and not statistics:
         require(said, f"{source} {UNSAID}")
         fitted |= {name: wanted[name] for name in own}
     _require_same(fitted, wanted, source)
     _warn(net, state, statistics, source)
+    if foreign and getattr(net, "loading_note", ""):
+        warnings.warn(f"{source}: {net.loading_note}", stacklevel=2)
     net.load_state_dict(fitted)
 
 
 def stripped(state: State, wanted: Iterable[str]) -> dict[str, Tensor]:
     """The entries under that prefix which gives most of the names wanted, in the net's own names.
 
+    What lies beside them is another net or an optimizer's, and left out; not so what follows them in a Sequential.
+
     Args:
         state: of a file.
         wanted: names of the net, without its normalisation's.
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    wanted = set(wanted)
+    found = [
+        {own + name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        | _layers_beside(state, prefix)
+        for own in ("", OWN_WRAPPER)
+        for prefix in sorted(_prefixes(state), key=len)
+    ]
+    return max(found, key=lambda entries: len(entries.keys() & wanted))
+
+
+def _prefixes(state: Iterable[str]) -> set[str]:
+    """Whatever wrappers may stand before a net's names, one or more of them, and none."""
     prefixes = {""}
     for name in state:
         prefix = ""
         while match := WRAPPER.match(name, len(prefix)):
             prefixes.add(prefix := name[: match.end()])
-    wanted = set(wanted)
-    found = [
-        {own + name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-        for own in ("", OWN_WRAPPER)
-        for prefix in sorted(prefixes, key=len)
-    ]
-    return max(found, key=lambda entries: len(entries.keys() & wanted))
+    return prefixes
+
+
+def _layers_beside(state: State, prefix: str) -> dict[str, Tensor]:
+    """The other layers of the Sequential whose layer this prefix is: they are part of what the file computes."""
+    layer = SEQUENTIAL.search(prefix)
+    if layer is None:
+        return {}
+    beside = re.compile(re.escape(prefix[: layer.start()]) + r"\d+\.")
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if beside.match(name) and not name.startswith(prefix) and not _is_statistic(name)
+    }
 
 
 def _candidates(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -115,8 +143,8 @@ def _statistics(state: State, wanted: State) -> Iterator[tuple[str, Tensor]]:
             yield own, tensor.to(wanted[own]).reshape(1, -1, 1, 1).expand_as(wanted[own])
 
 
-def _leftover(name: str, own: set[str]) -> bool:
-    return bool(own) and name.rpartition(".")[2] in STATISTICS
+def _is_statistic(name: str) -> bool:
+    return name.rpartition(".")[2] in STATISTICS
 
 
 def _warn(net: nn.Module, state: State, statistics: State, source: object) -> None:
@@ -130,8 +158,6 @@ def _warn(net: nn.Module, state: State, statistics: State, source: object) -> No
         and any((net.state_dict()[k] - v).abs().max() > 1e-3 for k, v in statistics.items())
     ):
         warnings.warn(f"{source} brings its own normalisation, which is taken in place of the given one", stacklevel=3)
-    if not statistics and getattr(net, "loading_note", ""):
-        warnings.warn(f"{source}: {net.loading_note}", stacklevel=3)
 
 
 def _counters(state: State, wanted: State) -> State:

@@ -114,7 +114,12 @@ def test_prefixes_and_containers_are_taken_off(prefix, container, tmp_path):
 
 @pytest.mark.parametrize(
     ("mean", "std", "prefix"),
-    [("0.mean", "0.std", "1."), ("normalize.mean", "normalize.std", "model."), ("mu", "sigma", "")],
+    [
+        ("0.mean", "0.std", "1."),
+        ("0.new_mean", "0.new_std", "1."),
+        ("normalize.mean", "normalize.std", "model."),
+        ("mu", "sigma", ""),
+    ],
 )
 def test_a_normalising_layers_values_become_the_nets(mean, std, prefix, tmp_path):
     theirs, ours = SOURCES["ResNet18 of WEAT and RobustBench"]
@@ -159,6 +164,25 @@ def test_what_a_file_of_a_preactresnet_cannot_tell_is_said_and_matters(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_net(path, PreActResNet(width=8, mean="none", shortcut="input"))
+
+
+def test_the_reminder_comes_with_a_normalisation_in_the_file_too_and_not_with_our_own_files(tmp_path):
+    theirs, _ = SOURCES["PreActResNet18 of fast_adversarial and N-FGSM"]
+    path = saved(tmp_path / "mu.pt", Normalised(random(theirs()), MEAN, STD).content())
+    with pytest.warns(UserWarning, match=r"need --net\.shortcut input"):
+        load_net(path, PreActResNet(width=8))
+    own = saved(tmp_path / "own.pt", PreActResNet(width=8, mean=MEAN, std=STD).state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_net(own, PreActResNet(width=8))
+
+
+def test_a_layer_behind_the_net_is_not_dropped(tmp_path):
+    theirs, ours = SOURCES["ResNet18 of WEAT and RobustBench"]
+    content = {"0.mean": torch.tensor(MEAN), "0.std": torch.tensor(STD), "2.weight": torch.eye(10)}
+    content |= {f"1.{name}": tensor for name, tensor in random(theirs()).state_dict().items()}
+    with pytest.raises(InputError, match=r"does not fit the net: it has 2\.weight too many"):
+        load_net(saved(tmp_path / "net.pt", content), ours())
 
 
 def test_of_last_and_best_one_is_chosen(tmp_path):

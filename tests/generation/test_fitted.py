@@ -40,8 +40,8 @@ def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     init = UniformInit().fit(X, Y)
     init.save(tmp_path / "fit.pt")
 
-    def full(content, path):
-        path.write_bytes(b"half of it")
+    def full(content, file):
+        file.write(b"half of it")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", full)
