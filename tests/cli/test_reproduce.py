@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from energy_at.cli import main
+from energy_at.cli import main, trials
 from energy_at.cli.reproduce import configs_first
 from energy_at.cli.trials import Trial
 from energy_at.types import InputError
@@ -38,12 +40,37 @@ jobs: 2
 """
 
 
+def forked(line, log, env):
+    """``run_process`` in a fork of this process, which has imported everything; tests/cli/test_signals.py spawns."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with log.open("w", buffering=1) as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        sys.stdout = sys.stderr = said
+        try:
+            code = main(line[3:])  # after python -m energy_at
+        except BaseException as error:
+            print(repr(error))
+            code = 70
+        said.flush()
+        os._exit(code)
+
+
+@pytest.fixture(autouse=True)
+def forks(monkeypatch):
+    monkeypatch.setattr(trials, "run_process", forked)
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
     (folder / "small.yaml").write_text(TABLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(trials, "run_process", forked)
         assert main(["reproduce", "small.yaml"]) == 0
     return folder
 

@@ -1,4 +1,4 @@
-"""Train a step on the digits by the given number of processes and save the weights; run by test_training."""
+"""Train three steps on the digits by one process, by two, and by two in parts; run by test_training."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,12 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 
 from energy_at import DER, PGD, Digits, EnergyLogger
 
-processes, batch_size, target = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-micro_batch = int(sys.argv[4]) if len(sys.argv) > 4 else None
-
 
 class Reductions(L.Callback):
-    """Counts the sums of gradients over the processes."""
+    """Counts the sums of gradients over the processes, and saves what the training has led to."""
 
-    count = 0
+    def __init__(self, target: Path) -> None:
+        self.target, self.count = target, 0
 
     def on_train_start(self, trainer, module):
         """Take the place of DistributedDataParallel's own, which does the same."""
@@ -29,30 +27,33 @@ class Reductions(L.Callback):
         self.count += 1
         return allreduce_hook(state, bucket)
 
+    def on_fit_end(self, trainer, module):
+        """On the process of rank 0."""
+        if trainer.is_global_zero:
+            metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+            weights = module.net.state_dict()
+            torch.save({"weights": weights, "metrics": metrics, "reductions": self.count}, self.target)
 
-def main() -> None:
+
+def train(target: Path, processes: int, batch_size: int, micro_batch: int | None = None) -> None:
     """One run; batch norm and random starts would differ between the two, so the net and attack have none."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)).double()
     attack = PGD(eps=0.1, steps=2, start="zero")
     module = DER(net, weight=0.5, attack=attack, val_attack=attack, optimizer=sgd, micro_batch=micro_batch)
-    reductions = Reductions()
     trainer = L.Trainer(
         max_epochs=1,
         limit_train_batches=3,
         accelerator="cpu",
         precision="64-true",
         devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
+        strategy="ddp_fork" if processes > 1 else "auto",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
-        callbacks=[EnergyLogger(every_n_steps=1), reductions],
+        callbacks=[EnergyLogger(every_n_steps=1), Reductions(target)],
     )
     trainer.fit(module, Digits(batch_size=batch_size))
-    if trainer.is_global_zero:
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        torch.save({"weights": net.state_dict(), "metrics": metrics, "reductions": reductions.count}, target)
 
 
 def sgd(params: object) -> torch.optim.Optimizer:
@@ -61,4 +62,7 @@ def sgd(params: object) -> torch.optim.Optimizer:
 
 
 if __name__ == "__main__":
-    main()
+    folder = Path(sys.argv[1])
+    train(folder / "one.pt", 1, 32)
+    train(folder / "two.pt", 2, 16)
+    train(folder / "in_parts.pt", 2, 16, 6)

@@ -134,17 +134,10 @@ def test_a_net_that_cannot_be_described_is_given_when_loading(tmp_path):
     assert same_weights(loaded, module)
 
 
-def run_script(processes, batch_size, target, *micro_batch):
-    script = Path(__file__).with_name("ddp_script.py")
-    command = [sys.executable, str(script), *map(str, (processes, batch_size, target, *micro_batch))]
-    subprocess.run(command, check=True, timeout=200, capture_output=True, cwd=target.parent)
-    return torch.load(target, weights_only=True)
-
-
 def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path):
-    one = run_script(1, 32, tmp_path / "one.pt")
-    two = run_script(2, 16, tmp_path / "two.pt")
-    in_parts = run_script(2, 16, tmp_path / "in_parts.pt", 6)
+    command = [sys.executable, str(Path(__file__).with_name("ddp_script.py")), str(tmp_path)]
+    subprocess.run(command, check=True, timeout=200, cwd=tmp_path)
+    one, two, in_parts = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two", "in_parts"))
     assert two["reductions"] == in_parts["reductions"] == 3  # one a step: none in the attack, none between the parts
     for other in (two, in_parts):
         for name, weight in one["weights"].items():
