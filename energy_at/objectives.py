@@ -159,7 +159,11 @@ def delta_energy_curvature(
     position: PerSample,
     terms: Terms = "both",
 ) -> torch.Tensor:
-    """Mean squared deviation of dE from a straight line along the attack's step (this project's own; in no paper).
+    """Mean squared deviation of dE from a straight line along the attack's step (this project's own variant of ELLE).
+
+    With one term it is the penalty of ELLE (arXiv 2401.11618) with E(x) or E(x, y) in place of the cross-entropy, on
+    the attack's start and end in place of two random points; ELLE's own, on the cross-entropy c(x, y) - c(x), squares
+    the difference of the two deviations, "both" adds their squares.
 
     For x_t = x_0 + t (x* - x_0) the deviation is dE(x_0, x_t) - t dE(x_0, x*), with dE(a, b) = E(a) - E(b): 0 for every
     net whose energy is linear along the step, whatever its slope.
@@ -198,7 +202,7 @@ def linear_der_loss(
     terms: Terms = "both",
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """LinearDER: mean CE(x*, y) + weight C, C the curvature of the energies of the first M images (this project's own).
+    """LinearDER: mean CE(x*, y) + weight C, C the curvature of the energies of the first M images (after ELLE).
 
     Args:
         logits_start: [M, K], see ``delta_energy_curvature``.

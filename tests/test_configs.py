@@ -48,7 +48,12 @@ DATA = {
     "digits": ("Digits", None),
 }
 ATTACKS = {"fgsm": "FGSM", "rsfgsm": "RSFGSM", "nfgsm": "NFGSM", "pgd": "PGD"}
-OBJECTIVES = {"at": "StandardAT", "trades": "TRADES", "weat": "WEAT", "der": "DER", "linearder": "LinearDER"}
+OBJECTIVES = {"at": "StandardAT", "trades": "TRADES", "weat": "WEAT", "der": "DER", "linearder": "LinearDER"} | {
+    "gradalign": "GradAlign",
+    "elle": "ELLE",
+    "aaer": "AAER",
+    "mart": "MART",
+}
 SMALL_NETS = {
     "PreActResNet": ["--model.net.width=2"],
     "ResNet": ["--model.net.width=2"],
@@ -167,6 +172,12 @@ SYNTHETIC = (
 PENALTY = {"weight": 4.0, "terms": "marginal", "penalty": "squared", "reference": "start", "detach": "none"}
 BOTH = {**PENALTY, "terms": "both"}  # what held off robust overfitting: docs/results.md
 LINEAR = {"weight": 30.0, "terms": "both", "share": 0.25}
+CURES = {
+    "fgsm_gradalign": {"attack": "FGSM", "weight": 0.2},
+    "fgsm_elle": {"attack": "FGSM", "weight": 1000.0, "adaptive": False},
+    "rsfgsm_aaer": {"attack": "RSFGSM", "lambda1": 1.0, "lambda2": 2.5, "lambda3": 1.5},
+}
+MART = {**MULTI_STEP, "attack_mode": "eval", "beta": 5.0}
 IMAGENET = {"net": "TorchvisionNet", "net.name": "resnet50", "attack.eps": "4/255", "optimizer.weight_decay": 1e-4}
 RECIPES = {
     **{f"cifar10_{attack}_at": FAST for attack in ("fgsm", "rsfgsm")},
@@ -177,6 +188,12 @@ RECIPES = {
     "svhn_rsfgsm_der": {**FAST_SVHN, **PENALTY},
     **{f"{data}_rsfgsm_linearder": {**FAST, **LINEAR} for data in ("cifar10", "cifar100", "tinyimagenet")},
     "svhn_rsfgsm_linearder": {**FAST_SVHN, **LINEAR},
+    **{f"cifar10_{name}": FAST | cure for name, cure in CURES.items()},
+    **{f"cifar100_{name}": FAST | cure for name, cure in CURES.items()},
+    "cifar100_rsfgsm_aaer": FAST | CURES["rsfgsm_aaer"] | {"lambda2": 3.5},
+    **{f"svhn_{name}": FAST_SVHN | cure for name, cure in CURES.items()},
+    **{f"{data}_pgd_mart": MART for data in ("cifar10", "cifar100")},
+    "svhn_pgd_mart": {**MART, "optimizer.lr": 0.01},
     **{f"{data}_pgd_at": MULTI_STEP for data in ("cifar10", "cifar100", "tinyimagenet")},
     **{f"{data}_pgd_der": {**MULTI_STEP, **BOTH} for data in ("cifar10", "cifar100", "tinyimagenet")},
     "svhn_pgd_at": {**MULTI_STEP, "optimizer.lr": 0.01},

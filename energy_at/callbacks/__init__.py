@@ -4,5 +4,6 @@ from energy_at.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from energy_at.callbacks.energy_logger import EnergyLogger
 from energy_at.callbacks.energy_plot import EnergyPlot
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
+from energy_at.callbacks.swa import SWA
 
-__all__ = ["BestCheckpoint", "EnergyLogger", "EnergyPlot", "LastCheckpoint", "OverfittingMonitor"]
+__all__ = ["SWA", "BestCheckpoint", "EnergyLogger", "EnergyPlot", "LastCheckpoint", "OverfittingMonitor"]

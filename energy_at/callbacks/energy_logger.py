@@ -11,6 +11,7 @@ from energy_at.energy import full_precision, joint_energy, marginal_energy
 from energy_at.types import Labels, Logits, require
 
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
+SHARES = ("AAE_loss", "AAE_joint")
 
 
 class EnergyLogger(L.Callback):
@@ -18,7 +19,9 @@ class EnergyLogger(L.Callback):
 
     Keys are ``<stage>/<quantity>`` and ``<stage>/<quantity>_std`` for epochs (stages train, val, test) and
     ``train_step/<quantity>`` for steps; quantities are E_marginal, E_marginal_adv, dE_marginal and the same with
-    joint. Every logger that has ``log_histogram(name, counts, edges, step)`` also gets a histogram per epoch.
+    joint. ``<stage>/AAE_loss`` and ``<stage>/AAE_joint`` are the shares of abnormal adversarial examples (arXiv
+    2404.08154): images whose cross-entropy, or E(x,y), is lower at x* than at x. Every logger that has
+    ``log_histogram(name, counts, edges, step)`` also gets a histogram of each quantity per epoch.
 
     Energies come from the step's own outputs ("logits", "logits_adv", "y"). Where the loss needs no natural logits
     (standard AT, DER against the start), the module is asked for them every ``every_n_steps`` steps, one forward pass
@@ -104,13 +107,13 @@ class EnergyLogger(L.Callback):
         counts, edges = statistics.histograms(trainer.strategy)
         takers = [logger for logger in trainer.loggers if hasattr(logger, "log_histogram")]
         for logger in takers:
-            for name, count, edge in zip(QUANTITIES, counts.cpu(), edges.cpu(), strict=True):
+            for name, count, edge in zip(QUANTITIES, counts.cpu(), edges.cpu(), strict=False):
                 logger.log_histogram(f"{stage}/{name}", count.numpy(), edge.numpy(), trainer.global_step)
 
 
 @torch.no_grad()
 def energies(logits: Logits, logits_adv: Logits, y: Labels) -> Tensor:
-    """The six quantities of ``QUANTITIES`` for every image.
+    """The quantities of ``QUANTITIES`` for every image, and whether it counts for each of ``SHARES``.
 
     Args:
         logits: [N, K] of the natural images.
@@ -118,14 +121,16 @@ def energies(logits: Logits, logits_adv: Logits, y: Labels) -> Tensor:
         y: [N].
 
     Returns:
-        [6, N].
+        [8, N].
     """
     logits, logits_adv = full_precision(logits), full_precision(logits_adv)
     marginal, marginal_adv = marginal_energy(logits), marginal_energy(logits_adv)
     joint, joint_adv = joint_energy(logits, y), joint_energy(logits_adv, y)
-    return torch.stack([marginal, marginal_adv, marginal - marginal_adv, joint, joint_adv, joint - joint_adv])
+    loss, loss_adv = joint - marginal, joint_adv - marginal_adv
+    lowered = (loss_adv < loss).to(loss), (joint_adv < joint).to(loss)
+    return torch.stack([marginal, marginal_adv, marginal - marginal_adv, joint, joint_adv, joint - joint_adv, *lowered])
 
 
 def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    means = {f"{stage}/{name}": value for name, value in zip(QUANTITIES, mean, strict=True)}
-    return means | {f"{stage}/{name}_std": value for name, value in zip(QUANTITIES, std, strict=True)}
+    means = {f"{stage}/{name}": value for name, value in zip(QUANTITIES + SHARES, mean, strict=True)}
+    return means | {f"{stage}/{name}_std": value for name, value in zip(QUANTITIES, std, strict=False)}

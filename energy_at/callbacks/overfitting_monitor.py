@@ -71,6 +71,7 @@ class OverfittingMonitor(L.Callback):
                 single_step_acc=float(metrics["val/single_step_acc"]),
                 delta_energy=float(metrics.get("val/dE_marginal", math.nan)),
                 train_delta_energy=float(metrics.get("train/dE_marginal", math.nan)),
+                abnormal=float(metrics.get("train/AAE_loss", math.nan)),
             )
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
@@ -109,7 +110,7 @@ class OverfittingMonitor(L.Callback):
             f"Catastrophic overfitting since epoch {self.catastrophic_epoch}: on validation images the accuracy under "
             f"the multi-step attack is {now.robust_acc:.3f} against {now.single_step_acc:.3f} under a single step; "
             f"dE(x) under the multi-step attack is {now.delta_energy:+.2f}{moved}, under the training attack "
-            f"{now.train_delta_energy:+.2f}."
+            f"{now.train_delta_energy:+.2f}; that attack lowers the loss of {now.abnormal:.1%} of the images."
         )
 
     def _robust_words(self) -> str:

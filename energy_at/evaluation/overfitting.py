@@ -26,12 +26,14 @@ class Epoch:
         single_step_acc: accuracy under a single-step attack on the same images.
         delta_energy: mean dE(x) under the multi-step attack on the same images.
         train_delta_energy: mean dE(x) under the training attack on training images.
+        abnormal: share of training images whose loss the training attack lowers.
     """
 
     robust_acc: float
     single_step_acc: float
     delta_energy: float
     train_delta_energy: float = float("nan")
+    abnormal: float = float("nan")
 
 
 def catastrophic(history: Sequence[Epoch], ratio: float = 0.1, gap: float = 0.2, patience: int = 2) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import PGD, Attack
 from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
+from energy_at.modules.awp import AWP, PerturbedWeights
 from energy_at.modules.checkpoint_io import write_whole_checkpoints
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.describe import UNKNOWN, describe, init_parameters
@@ -49,6 +50,7 @@ class AdversarialTraining(Judging):
         micro_batch: images that are attacked and differentiated at a time, at most; None means the whole batch,
             "auto" what a GPU's memory takes. Same gradients, but batch norm in training mode sees only these images.
         cuda_graph: replay the training attack from a CUDA graph, for small nets and batches on a fast GPU; same images.
+        awp: perturb the weights against the loss as well, for example {gamma: 0.005, warmup: 10} (arXiv 2004.05884).
         compile: ``torch.compile`` the net for whole training batches; all else runs as it is written.
         seed: of the attacks' noise, with epoch, step and rank.
 
@@ -70,6 +72,7 @@ class AdversarialTraining(Judging):
         channels_last: bool = False,
         micro_batch: MicroBatch = None,
         cuda_graph: bool = False,
+        awp: AWP | None = None,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
@@ -80,9 +83,15 @@ class AdversarialTraining(Judging):
             0 <= label_smoothing < 1,
             f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1",
         )
+        require(
+            awp is None or micro_batch is None,
+            "awp perturbs the weights by the whole batch's gradient, and micro_batch takes it in parts; leave one out",
+        )
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.attack = attack or self.default_attack()
         self._warn_of_a_foreign_loss()
+        if cuda_graph:
+            check_recordable(self.attack, eps_warmup)
         self.attack_mode = attack_mode
         self.optimizer = optimizer
         self.schedule = schedule
@@ -93,16 +102,19 @@ class AdversarialTraining(Judging):
         self.channels_last = channels_last
         self.micro_batch = micro_batch
         self.cuda_graph = cuda_graph
+        self.awp = awp
         self.compile = compile
         self.seed = seed
         self.natural_logits_wanted = False
         self._finite_loss = FiniteLoss()
         self._micro_batches = MicroBatches(micro_batch)
         self._compilation = Compilation(compile)
-        self._graphs = self._recording() if cuda_graph else None
+        self._graphs = CudaGraphs() if cuda_graph else None
         self._batch_idx = 0
         self._part: tuple[int, ...] = ()
         self._start: Images | None = None
+        self._adversarial: list[Images] | None = None
+        self._perturbed_weights = PerturbedWeights()
 
     def default_attack(self) -> PGD:
         """The training attack of the objective's paper."""
@@ -123,12 +135,17 @@ class AdversarialTraining(Judging):
 
     def perturb(self, x: Images, y: Labels, start: Images | None = None) -> Images:
         """The training attack on a batch, in the mode that ``attack_mode`` asks for."""
+        if self._adversarial:
+            return self._adversarial[0]
         start = self._start if start is None else start
         attack = self.scheduled_attack()
         if self._graphs:
             attack = partial(self._graphs, attack)
         with in_mode(self.net, self.attack_mode == "train"), self._compilation.for_attack(self.net):
-            return attack(self.net, x, y, start, self.step_generator())
+            x_adv = attack(self.net, x, y, start, self.step_generator())
+        if self._adversarial is not None:
+            self._adversarial.append(x_adv)
+        return x_adv
 
     def draw_start(self, x: Images) -> Images:
         """The first iterate of this step's attack on these images."""
@@ -159,18 +176,13 @@ class AdversarialTraining(Judging):
         """Refuse what this device cannot do; compile what is to be compiled.
 
         Raises:
-            InputError: if micro_batch is "auto" on a device that does not tell when its memory is full, or cuda_graph
-                is asked of one that records none.
+            InputError: if micro_batch is "auto" or cuda_graph is asked for on a device that cannot.
         """
         require(
             not self.cuda_graph or self.device.type == "cuda",
             f"cuda_graph records the work of a CUDA device, and this is a {self.device.type}; write cuda_graph: false",
         )
-        require(
-            self.micro_batch != "auto" or self.device.type == "cuda",
-            f"micro_batch auto waits for a GPU's memory to be full, and this is a {self.device.type}; "
-            "write a number of images, for example micro_batch: 32",
-        )
+        self._micro_batches.check_device(self.device)
         self._compilation.begin(self.net)
 
     def on_fit_end(self) -> None:
@@ -182,10 +194,14 @@ class AdversarialTraining(Judging):
         x, y = self._prepared(batch)
         self._batch_idx = batch_idx
         with self._compilation.for_batch(x):
-            outputs = self._in_parts(x, y) if self._micro_batches.splits(len(y)) else self._outputs(x, y)
+            outputs = self._step(x, y)
         self._finite_loss.see(outputs["loss"], self.trainer)
         self._log_training(outputs, y)
         return {**outputs, "y": y}
+
+    def on_after_backward(self) -> None:
+        """Gradients taken, the weights return from where they were perturbed to."""
+        self._perturbed_weights.restore()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimizer, and the schedule stepped after every update.
@@ -209,6 +225,7 @@ class AdversarialTraining(Judging):
             NonFiniteLossError: if the loss was no number, so that no such weights are ever written.
         """
         self._finite_loss.check(self.trainer)
+        self._perturbed_weights.restore()
         arguments = {name: describe(getattr(self, name, UNKNOWN)) for name in init_parameters(type(self))}
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
@@ -222,6 +239,26 @@ class AdversarialTraining(Judging):
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return copied
+
+    def _step(self, x: Images, y: Labels) -> Outputs:
+        if self._micro_batches.splits(len(y)):
+            return self._in_parts(x, y)
+        if self.awp is None or self.current_epoch < self.awp.warmup:
+            return self._outputs(x, y)
+        return self._with_perturbed_weights(x, y, self.awp.gamma)
+
+    def _with_perturbed_weights(self, x: Images, y: Labels, gamma: float) -> Outputs:
+        """What the weights give, but the loss where they are perturbed, on the same adversarial images."""
+        self._adversarial = []
+        try:
+            with statistics_kept(self.net):
+                outputs = self._outputs(x, y)
+            params = [param for param in self.net.parameters() if param.requires_grad]
+            self._perturbed_weights.move(outputs["loss"] * self._loss_scale(), params, gamma, self.trainer.strategy)
+            loss = self.objective(x, y)["loss"]
+        finally:
+            self._adversarial = None
+        return {name: value.detach() for name, value in outputs.items()} | {"loss": loss}
 
     def _outputs(self, x: Images, y: Labels) -> Outputs:
         outputs = self.objective(x, y)
@@ -242,15 +279,6 @@ class AdversarialTraining(Judging):
             return self._micro_batches(outputs_of, len(y), params, self._loss_scale())
         finally:
             self._part, self._start = (), None
-
-    def _recording(self) -> CudaGraphs:
-        check_recordable(self.attack)
-        require(
-            self.eps_warmup == 0,
-            f"a CUDA graph holds one radius, and eps_warmup {self.eps_warmup} changes it in every step; "
-            "write cuda_graph: false",
-        )
-        return CudaGraphs()
 
     def _loss_scale(self) -> Tensor:
         scaler, one = getattr(self.trainer.precision_plugin, "scaler", None), torch.ones((), device=self.device)

@@ -14,7 +14,9 @@ from energy_at.types import Images, Labels, require, require_one_of
 class LinearDER(AdversarialTraining):
     """LinearDER: minimise CE(x*, y) + weight [mean c(x)^2 + mean c(x, y)^2], c the curvature of the energies.
 
-    This project's own form of the Delta Energy Regularizer, in no paper. ``DER`` asks for dE = 0 at the points that
+    This project's own form of the Delta Energy Regularizer, and a relative of ELLE (arXiv 2401.11618), which asks the
+    same of the cross-entropy between two random points of the ball: here the energies are asked, each apart, between
+    the attack's start and end, clipped to [0, 1], on a part of the batch. ``DER`` asks for dE = 0 at the points that
     the attack visits, and a net can grant that and break beside them. LinearDER asks nothing of dE's size: at a
     random point between the attack's start x0 and its end x*, x_t = x0 + t (x* - x0), dE from the start has to be t
     times what it is at the end: c = dE(x0, x_t) - t dE(x0, x*). The idea: a net that overfits catastrophically has its

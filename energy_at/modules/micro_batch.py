@@ -38,6 +38,18 @@ class MicroBatches:
         self.limit = limit
         self.size: float = limit if counts else inf
 
+    def check_device(self, device: torch.device) -> None:
+        """Refuse "auto" where nobody tells that the memory is full.
+
+        Raises:
+            InputError: on anything but a CUDA device.
+        """
+        require(
+            self.limit != "auto" or device.type == "cuda",
+            f"micro_batch auto waits for a GPU's memory to be full, and this is a {device.type}; "
+            "write a number of images, for example micro_batch: 32",
+        )
+
     def splits(self, count: int) -> bool:
         """Whether a batch of this many images is more than one plain pass."""
         return self.limit == "auto" or count > self.size

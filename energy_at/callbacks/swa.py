@@ -1,0 +1,45 @@
+"""Stochastic weight averaging for robust overfitting."""
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import WeightAveraging
+
+from energy_at.types import require
+
+
+class SWA(WeightAveraging):
+    """The mean of the weights after every epoch from a share of the training on; before, the weights as they are.
+
+    Averaging from the first drop of the learning rate on is a cure for robust overfitting ("Robust overfitting may be
+    mitigated by properly learned smoothening", ICLR 2021). Validation, test and checkpoints use the mean, statistics of
+    batch norm included. Lightning's own callbacks average from given epochs as well, but judge the initial weights
+    until then.
+
+    Args:
+        start: share of the epochs that are trained before averaging begins, in [0, 1).
+
+    Raises:
+        InputError: if ``start`` is out of its range.
+    """
+
+    def __init__(self, start: float = 0.5) -> None:
+        super().__init__()
+        require(0 <= start < 1, f"start is {start}, but it is a share of the epochs in [0, 1); write start: 0.5")
+        self.start = start
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """After epochs alone."""
+        return epoch_idx is not None
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the epoch's weights into the mean."""
+        if trainer.current_epoch < self.start * trainer.max_epochs:
+            self._average_model.n_averaged.zero_()  # the next update copies
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Validation judges the mean, this epoch's weights included."""
+        if self._average_model is not None and not trainer.sanity_checking:
+            self.on_train_epoch_end(trainer, pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)

@@ -1,0 +1,78 @@
+"""Adversarial training with a loss that is linear within the ball."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from energy_at.attacks import FGSM, PGD
+from energy_at.baselines import local_linearity_error
+from energy_at.energy import full_precision
+from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.objectives import at_loss
+from energy_at.types import Images, Labels, require
+
+
+class ELLE(AdversarialTraining):
+    """ELLE: minimise CE(x*, y) + weight mean [l(x_c) - (1 - t) l(x_a) - t l(x_b)]^2 (arXiv 2401.11618).
+
+    x_a and x_b are uniform in the attack's ball around x (as in the published code, not clipped to [0, 1]), and
+    x_c = (1 - t) x_a + t x_b with t uniform in [0, 1]. ``LinearDER`` is its relative with energies.
+
+    Args:
+        net: see ``AdversarialTraining``.
+        weight: of the penalty, at least 0; published for CIFAR-10: 1000 up to eps 8/255, 5000 up to 20/255. Their loop
+            updates twice a batch, so look for your own on a validation split.
+        adaptive: ELLE-A: the weight is 0 until a batch's error is above mean + 2 standard deviations of all before;
+            ``weight`` then, and ``decay`` times the one before at every batch whose error is not.
+        decay: of the adaptive weight, in (0, 1).
+        kwargs: see ``AdversarialTraining``; ``attack`` defaults to FGSM at 8/255.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(
+        self, net: nn.Module, weight: float = 1000.0, adaptive: bool = False, decay: float = 0.99, **kwargs: Any
+    ) -> None:
+        super().__init__(net, **kwargs)
+        require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
+        require(0 < decay < 1, f"decay is {decay}, but it is a factor in (0, 1); write decay: 0.99")
+        self.weight = weight
+        self.adaptive = adaptive
+        self.decay = decay
+        if adaptive:  # how many errors, their sum, the sum of their squares, and the present weight
+            self.register_buffer("seen", torch.zeros(4, dtype=torch.float64))
+
+    def default_attack(self) -> PGD:
+        """See ``AdversarialTraining``."""
+        return FGSM()
+
+    def objective(self, x: Images, y: Labels) -> Outputs:
+        """See ``AdversarialTraining``."""
+        logits_adv = self(self.perturb(x, y))
+        loss = at_loss(logits_adv, y, self.label_smoothing)
+        if self.weight:
+            error = self._error(x, y)
+            loss = loss + (self._adapted(error.detach()) if self.adaptive else self.weight) * error
+        return {"loss": loss, "logits_adv": logits_adv}
+
+    def _error(self, x: Images, y: Labels) -> Tensor:
+        attack, generator = self.scheduled_attack(), self.step_generator(1)
+        a, b = (x + attack.threat.noise(x, attack.eps, generator) for _ in range(2))
+        t = torch.rand(len(x), device=x.device, dtype=x.dtype, generator=generator)
+        c = torch.lerp(a, b, t.view(-1, *[1] * (x.ndim - 1)))
+        logits = full_precision(self(torch.cat([a, b, c])))
+        losses = F.cross_entropy(logits, y.repeat(3), reduction="none")
+        return local_linearity_error(*losses.chunk(3), t.to(losses))
+
+    def _adapted(self, error: Tensor) -> Tensor:
+        """The weight for this error, on the device, so that no step waits for it."""
+        count, total, squares, weight = self.seen.unbind()
+        mean = total / count.clamp(min=1)
+        std = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
+        surges = (count > 0) & (error > mean + 2 * std)
+        weight = torch.where(surges, self.weight, self.decay * weight)
+        self.seen.copy_(torch.stack([count + 1, total + error, squares + error.double().square(), weight]))
+        return weight.to(error)
