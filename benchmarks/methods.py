@@ -9,8 +9,8 @@ from benchmarks.bare import module_step
 from benchmarks.objectives import cases
 from benchmarks.setting import Setting
 from benchmarks.timing import alternate, compare
-from energy_at.attacks import PGD, RSFGSM
-from energy_at.modules import AdversarialTraining, LinearDER, StandardAT
+from energy_at.attacks import FGSM, PGD, RSFGSM
+from energy_at.modules import AAER, ELLE, MART, AdversarialTraining, GradAlign, LinearDER, StandardAT
 
 REFERENCE = "AT, RS-FGSM"
 
@@ -25,6 +25,10 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "AT, PGD-2": StandardAT(setting.narrow(), attack=PGD(steps=2), channels_last=True),
         "LinearDER, RS-FGSM, a quarter": linear(0.25),
         "LinearDER, RS-FGSM, the whole batch": linear(1),
+        "GradAlign, FGSM": GradAlign(setting.narrow(), attack=FGSM(), channels_last=True),
+        "ELLE, FGSM": ELLE(setting.narrow(), attack=FGSM(), channels_last=True),
+        "AAER, RS-FGSM": AAER(setting.narrow(), attack=RSFGSM(), channels_last=True),
+        "MART, PGD-10": MART(setting.narrow(), attack=PGD(), channels_last=True),
     }
 
 

@@ -110,13 +110,3 @@ def mart_loss(logits: Logits, logits_adv: Logits, y: Labels, beta: float = 5.0) 
     right = logits.softmax(dim=1).gather(1, y[:, None]).squeeze(1)
     unsure = kl_divergence(logits, logits_adv) * (1.0000001 - right)
     return (boosted_cross_entropy(logits_adv, y) + beta * unsure).mean()
-
-
-def lowered_share(before: PerSample, after: PerSample) -> Tensor:
-    """Share of images of which the attack has lowered a loss: abnormal adversarial examples (arXiv 2404.08154).
-
-    Args:
-        before: [N], at the image or at the attack's start.
-        after: [N], at the adversarial image.
-    """
-    return (after < before).to(before).mean()

@@ -14,7 +14,7 @@ import energy_at
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOUNDATION = {"types", "files", "seeding", "net_state"}
-MATHEMATICS = FOUNDATION | {"energy", "objectives", "attacks"}
+MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks"}
 MAY_IMPORT = {
     "types": set(),
     "files": {"types"},
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "net_state": set(),
     "energy": FOUNDATION,
     "objectives": FOUNDATION | {"energy"},
+    "baselines": FOUNDATION | {"energy", "objectives"},
     "attacks": FOUNDATION | {"energy"},
     "generation": FOUNDATION | {"energy"},
     "evaluation": MATHEMATICS | {"generation"},

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from energy_at import FGSM, PGD, TRADES, Digits, EnergyLogger, InputError, StandardAT
-from energy_at.callbacks.energy_logger import QUANTITIES, energies
+from energy_at.callbacks.energy_logger import QUANTITIES, SHARES, energies
 from energy_at.models import SmallNet
 
 
@@ -103,8 +103,18 @@ def test_validation_energies_are_those_of_the_held_out_images_in_evaluation_mode
     x_adv = trades.val_attack(trades.net, x, y)
     with torch.no_grad():
         expected = energies(trades(x), trades(x_adv), y).mean(1)
-    for name, value in zip(QUANTITIES, expected, strict=True):
+    for name, value in zip(QUANTITIES + SHARES, expected, strict=True):
         assert float(metrics[f"val/{name}"]) == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
+
+
+def test_abnormal_images_are_those_whose_loss_or_energy_the_attack_lowers():
+    logits = torch.zeros(4, 3)
+    logits_adv = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [1, 2, 0], [0, 0, 0]])
+    y = torch.zeros(4, dtype=torch.long)
+    found = dict(zip(QUANTITIES + SHARES, energies(logits, logits_adv, y), strict=True))
+    ce = [torch.nn.functional.cross_entropy(f, y, reduction="none") for f in (logits, logits_adv)]
+    assert found["AAE_loss"].tolist() == (ce[1] < ce[0]).float().tolist() == [1, 0, 0, 0]
+    assert found["AAE_joint"].tolist() == [1, 0, 1, 0]  # E(x, y) = -f[y] falls where the label's logit rises
 
 
 def test_steps_without_natural_logits_are_sampled(tmp_path, monkeypatch):
