@@ -15,7 +15,7 @@ class AAER(AdversarialTraining):
     """AAER: minimise CE(x*, y) + a penalty on the images whose loss the attack lowers (arXiv 2404.08154).
 
     See ``aaer_penalty``. The pass over the attack's starting points takes no gradient, and leaves no trace in
-    batch-norm statistics.
+    batch-norm statistics. The penalty compares the images of a batch; with ``micro_batch``, those of each part.
 
     Args:
         net: see ``AdversarialTraining``.

@@ -5,16 +5,38 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from energy_at import DER, PGD, RSFGSM, TRADES, WEAT, Digits, EnergyLogger, LinearDER, OverfittingMonitor, StandardAT
+from energy_at import (
+    AAER,
+    AWP,
+    DER,
+    ELLE,
+    MART,
+    PGD,
+    RSFGSM,
+    TRADES,
+    WEAT,
+    Digits,
+    EnergyLogger,
+    GradAlign,
+    LinearDER,
+    OverfittingMonitor,
+    StandardAT,
+)
 from energy_at.loggers import CSVLogger
 from energy_at.models import SmallNet
 from tests.cuda.nets import EPS, digits, on, residual_net, small_net, start_near
 
-KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER]
+KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, AAER, MART]
+NOISY = [partial(ELLE, adaptive=True), GradAlign, partial(StandardAT, awp=AWP())]  # noise differs between devices
+SINGLE_STEP = (DER, LinearDER, AAER)
+
+
+def named(kind):
+    return getattr(kind, "__name__", None) or kind.func.__name__
 
 
 def built(kind, **options):
-    attack = RSFGSM(eps=0.2) if kind in (DER, LinearDER) else None
+    attack = RSFGSM(eps=0.2) if kind in SINGLE_STEP else None
     torch.manual_seed(0)
     return kind(SmallNet(width=16), attack=attack, **options)
 
@@ -51,7 +73,7 @@ def test_a_step_has_the_loss_and_the_gradients_of_the_cpu(kind, device, monkeypa
     for place in ("cpu", device):
         with monkeypatch.context() as patched:
             patched.setattr(torch, "rand", partial(third, place))
-            attack = RSFGSM(eps=EPS) if kind in (DER, LinearDER) else None
+            attack = RSFGSM(eps=EPS) if kind in SINGLE_STEP else None
             module = kind(small_net(), attack=attack).to(place).train()
             module._start = start.to(place)
             loss = module.objective(*on(place, x, y))["loss"]
@@ -75,7 +97,7 @@ def test_every_precision_learns(precision, channels_last, device, tmp_path):
     assert losses["val/E_marginal"].isfinite()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", KINDS + NOISY, ids=named)
 def test_resuming_repeats_the_run_bit_for_bit(kind, device, tmp_path):
     save = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
     straight, resumed = built(kind), built(kind)
@@ -172,7 +194,7 @@ def test_no_step_waits_for_the_gpu(kind, gpu, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["cuda_graph", "compile"])
-@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER, AAER, MART, *NOISY[:2]], ids=named)
 def test_a_faster_step_trains_the_same_net(kind, option, gpu, tmp_path):
     plain, faster = built(kind), built(kind, **{option: True})
     fit(plain, tmp_path / "plain", gpu)
