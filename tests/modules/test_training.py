@@ -137,13 +137,15 @@ def test_a_net_that_cannot_be_described_is_given_when_loading(tmp_path):
 def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path):
     command = [sys.executable, str(Path(__file__).with_name("ddp_script.py")), str(tmp_path)]
     subprocess.run(command, check=True, timeout=200, cwd=tmp_path)
-    one, two, in_parts = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two", "in_parts"))
+    found = {path.stem: torch.load(path, weights_only=True) for path in tmp_path.glob("*.pt")}
+    one, two, in_parts = found["one"], found["two"], found["in_parts"]
     assert two["reductions"] == in_parts["reductions"] == 3  # one a step: none in the attack, none between the parts
-    for other in (two, in_parts):
-        for name, weight in one["weights"].items():
+    for alone, other in ((one, two), (one, in_parts), (found["one_awp"], found["two_awp"])):
+        for name, weight in alone["weights"].items():
             torch.testing.assert_close(other["weights"][name], weight, rtol=1e-10, atol=1e-12)
         for key in ("val/clean_acc", "val/robust_acc", "train/dE_marginal", "val/E_joint", "val/dE_marginal_std"):
-            assert other["metrics"][key] == pytest.approx(one["metrics"][key], rel=1e-4, abs=1e-6), key
+            assert other["metrics"][key] == pytest.approx(alone["metrics"][key], rel=1e-4, abs=1e-6), key
+    assert not torch.equal(found["one"]["weights"]["1.weight"], found["one_awp"]["weights"]["1.weight"])
 
 
 class BreaksAt(StandardAT):
