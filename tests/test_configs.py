@@ -320,15 +320,18 @@ def test_an_argument_of_the_class_that_was_switched_away_is_refused(capsys):
     assert "there is no option weight" in capsys.readouterr().err
 
 
-def test_averaged_weights_are_what_is_judged_and_kept(tmp_path, monkeypatch):
+@pytest.mark.parametrize("part", ["ema", "swa"])
+def test_averaged_weights_are_what_is_judged_and_kept(part, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    args = ["-c", "digits_rsfgsm_at.yaml", "-c", "parts/ema.yaml", "--trainer.max_epochs=1", "--model.net.width=2"]
+    args = ["-c", "digits_rsfgsm_at.yaml", "-c", f"parts/{part}.yaml", "--trainer.max_epochs=4", "--model.net.width=2"]
     args += ["--trainer.limit_train_batches=4", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
     args += ["--model.schedule", "Cosine"]
-    EnergyCLI(**parser_options(), args=["fit", *args])
+    cli = EnergyCLI(**parser_options(), args=["fit", *args])
     content = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     raw, averaged = content["current_model_state"], content["state_dict"]
     assert any(not torch.equal(raw[name], averaged[name]) for name in averaged)
+    tested = cli.model.state_dict()  # of the last checkpoint, which was judged last
+    assert all(torch.equal(tested[name], averaged[name]) for name in averaged)
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)

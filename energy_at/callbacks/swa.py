@@ -1,5 +1,6 @@
 """Stochastic weight averaging for robust overfitting."""
 
+from math import ceil
 from typing import Any
 
 import lightning as L
@@ -33,9 +34,11 @@ class SWA(WeightAveraging):
         return epoch_idx is not None
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the epoch's weights into the mean."""
-        if trainer.current_epoch < self.start * trainer.max_epochs:
-            self._average_model.n_averaged.zero_()  # the next update copies
+        """Take the epoch's weights into the mean, where validation has not done so."""
+        if trainer.current_epoch <= self._latest_update_epoch:
+            return
+        if trainer.current_epoch <= ceil(self.start * trainer.max_epochs):
+            self._average_model.n_averaged.zero_()  # what follows copies
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:

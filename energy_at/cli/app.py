@@ -8,6 +8,7 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import Namespace
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -153,6 +154,9 @@ class EnergyCLI(LightningCLI):
         """Judge the best and the last checkpoint on the test images."""
         if self.trainer.fast_dev_run or self.trainer.interrupted or self.trainer.limit_test_batches == 0:
             return
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, WeightAveraging):
+                callback._average_model = None  # else it loads what was averaged, in place of the average
         paths = [callback.best_model_path for callback in self.trainer.checkpoint_callbacks]
         judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack)

@@ -12,6 +12,7 @@ from energy_at.cli.summary import named
 NOISE = (
     r"LightningCLI's args parameter is intended",  # that the arguments come from the shell is the rule here
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"You're using the WeightAveraging callback, but loading a checkpoint outside",  # to judge the average
     r"Checkpoint directory .* exists and is not empty",  # of a run that goes on
 )
 ADVERTISEMENTS = ("litlogger", "LitLogger", "litmodels")

@@ -27,7 +27,6 @@ def fitted(start, epochs, watching, **options):
     trainer = L.Trainer(
         max_epochs=epochs,
         limit_train_batches=2,
-        limit_val_batches=1,
         callbacks=[SWA(start), watching],
         logger=False,
         enable_progress_bar=False,
@@ -52,7 +51,7 @@ def assert_same(state, expected):
 
 def test_the_mean_begins_at_its_share_and_is_what_is_judged_and_kept(tmp_path):
     watching = Watching()
-    trainer, module = fitted(0.5, 4, watching, default_root_dir=tmp_path)
+    trainer, module = fitted(0.5, 4, watching, default_root_dir=tmp_path, limit_val_batches=1)
     after, judged = watching.after, watching.judged
     assert len(after) == len(judged) == 4
     for epoch in (0, 1, 2):
@@ -62,6 +61,25 @@ def test_the_mean_begins_at_its_share_and_is_what_is_judged_and_kept(tmp_path):
     kept = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]
     assert_same({name.removeprefix("net."): value for name, value in kept.items()}, mean(after[2:4]))
     assert not torch.equal(after[2]["linear.weight"], after[3]["linear.weight"])
+
+
+class AfterEpochs(L.Callback):
+    """Keeps the weights after every epoch of a training without validation."""
+
+    def __init__(self):
+        self.after = []
+
+    def on_train_epoch_end(self, trainer, module):
+        self.after.append({name: value.clone() for name, value in module.net.state_dict().items()})
+
+
+@pytest.mark.parametrize(("start", "epochs", "first"), [(0.5, 4, 2), (0.5, 3, 2), (0, 3, 0), (0.3, 4, 2)])
+def test_without_validation_it_is_the_same_mean(start, epochs, first, tmp_path):
+    watching = AfterEpochs()
+    _, module = fitted(
+        start, epochs, watching, default_root_dir=tmp_path, limit_val_batches=0, enable_checkpointing=False
+    )
+    assert_same(module.net.state_dict(), mean(watching.after[first:]))
 
 
 @pytest.mark.parametrize("start", [-0.1, 1])
