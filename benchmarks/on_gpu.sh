@@ -69,6 +69,7 @@ case $part in
     net=${NET:-$(ls -t "$WORK"/*-full*/*/*/part*/checkpoints/best.ckpt | head -1)}
     for start in ClassPCA LocalPCA GaussianInit UniformInit; do
       python3 -m energy_at generate -c generate_cifar10jpeg.yaml --ckpt_path "$net" --data.root "$DATA" --init "$start" \
+        --net_neighbours "$([ "$start" = LocalPCA ] && echo true || echo false)" \
         --n "$([ -n "$quick" ] && echo 20 || echo 10000)" --batch_size 500 --output "$WORK/generate/$start"
       cp "$WORK/generate/$start"/*.json "$OUT/generate-$start.json"
     done
