@@ -10,3 +10,8 @@ import torch
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Notebooks first: they take longest, and one process would end alone with them."""
+    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
