@@ -10,14 +10,14 @@ from energy_at.types import Images, Labels, Logits, PerSample
 
 
 def gradient_alignment(grad: Images, grad_random: Images) -> Tensor:
-    """Mean cosine of the input gradients at an image and at a random point of its ball (arXiv 2007.02617, eq. 4).
+    """Mean cosine of the input gradients at an image and at a random point of its ball (arXiv 2007.02617).
 
     Args:
         grad: [N, C, H, W] at the images.
         grad_random: [N, C, H, W] at the random points.
 
     Returns:
-        Scalar in [-1, 1], over the images of which neither gradient is 0, as in the published code.
+        Scalar in [-1, 1], over the images of which neither gradient is 0.
     """
     flat, flat_random = grad.flatten(1), grad_random.flatten(1)
     lengths = flat.norm(dim=1) * flat_random.norm(dim=1)
@@ -29,7 +29,7 @@ def gradient_alignment(grad: Images, grad_random: Images) -> Tensor:
 def grad_align_loss(
     logits_adv: Logits, y: Labels, alignment: Tensor, weight: float = 0.2, label_smoothing: float = 0.0
 ) -> Tensor:
-    """GradAlign: mean CE(x*, y) + weight (1 - mean cos(grad l(x), grad l(x + eta))) (arXiv 2007.02617, eq. 5).
+    """GradAlign: mean CE(x*, y) + weight (1 - mean cos(grad l(x), grad l(x + eta))) (arXiv 2007.02617).
 
     Args:
         logits_adv: [N, K] of the adversarial images.
@@ -42,7 +42,7 @@ def grad_align_loss(
 
 
 def local_linearity_error(losses_a: PerSample, losses_b: PerSample, losses_c: PerSample, t: PerSample) -> Tensor:
-    """ELLE's penalty, mean [l(x_c) - (1 - t) l(x_a) - t l(x_b)]^2, x_c = (1 - t) x_a + t x_b (arXiv 2401.11618, eq. 4).
+    """ELLE's penalty, mean [l(x_c) - (1 - t) l(x_a) - t l(x_b)]^2, x_c = (1 - t) x_a + t x_b (arXiv 2401.11618).
 
     Args:
         losses_a: [N], of points x_a in the ball.
@@ -56,7 +56,7 @@ def local_linearity_error(losses_a: PerSample, losses_b: PerSample, losses_c: Pe
 def aaer_penalty(
     logits_start: Logits, logits_adv: Logits, y: Labels, lambda1: float, lambda2: float, lambda3: float
 ) -> Tensor:
-    """AAER's penalty on abnormal adversarial examples, images whose loss the attack lowers (arXiv 2404.08154, eq. 9).
+    """AAER's penalty on abnormal adversarial examples, images whose loss the attack lowers (arXiv 2404.08154).
 
     lambda1 (share abnormal) [lambda2 mean over abnormal of l_0 - l_1 + lambda3 max(v_abnormal - v_normal, 0)]: l_0 and
     l_1 are the losses at the attack's start and end, v the mean squared distance of the logits at start and end; start
@@ -84,7 +84,7 @@ def aaer_penalty(
 
 
 def boosted_cross_entropy(logits_adv: Logits, y: Labels) -> PerSample:
-    """MART's BCE(x*, y) = -log p(y|x*) - log(1 - max_{k != y} p(k|x*)) (openreview rklOg6EFwS, eq. 7).
+    """MART's BCE(x*, y) = -log p(y|x*) - log(1 - max_{k != y} p(k|x*)) (openreview rklOg6EFwS).
 
     Args:
         logits_adv: [N, K] of the adversarial images.
@@ -99,7 +99,7 @@ def boosted_cross_entropy(logits_adv: Logits, y: Labels) -> PerSample:
 
 
 def mart_loss(logits: Logits, logits_adv: Logits, y: Labels, beta: float = 5.0) -> Tensor:
-    """MART: mean BCE(x*, y) + beta KL(p(.|x) || p(.|x*)) (1 - p(y|x)) (openreview rklOg6EFwS, eq. 11).
+    """MART: mean BCE(x*, y) + beta KL(p(.|x) || p(.|x*)) (1 - p(y|x)) (openreview rklOg6EFwS).
 
     Args:
         logits: [N, K] of the natural images.

@@ -36,7 +36,7 @@ class PerturbedWeights:
     """Moves a net's weights to where a loss is higher, and back, bit for bit.
 
     v = gamma |w| g / |g| for every tensor w of more than one dimension, g the gradient of the loss (arXiv 2004.05884,
-    eq. 10, which the published code takes tensor by tensor); the same v on all processes.
+    layer by layer); the same v on all processes.
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from energy_at.types import Images, Labels, require
 class ELLE(AdversarialTraining):
     """ELLE: minimise CE(x*, y) + weight mean [l(x_c) - (1 - t) l(x_a) - t l(x_b)]^2 (arXiv 2401.11618).
 
-    x_a and x_b are uniform in the attack's ball around x (as in the published code, not clipped to [0, 1]), and
+    x_a and x_b are uniform in the attack's ball around x (not clipped to [0, 1]: a reconstruction), and
     x_c = (1 - t) x_a + t x_b with t uniform in [0, 1]. ``LinearDER`` is its relative with energies.
 
     Args:

@@ -18,8 +18,8 @@ from energy_at.types import Images, Labels, require
 class GradAlign(AdversarialTraining):
     """GradAlign: minimise CE(x*, y) + weight (1 - mean cos(grad l(x), grad l(x + eta))) (arXiv 2007.02617).
 
-    eta is uniform in the attack's ball. As in the published code, the gradient at x is constant and the one at x + eta
-    is differentiated once more, which makes this the most expensive of the single-step cures.
+    eta is uniform in the attack's ball. The gradient at x + eta is differentiated once more, the one at x is constant
+    (a reconstruction: the published code was not at hand).
 
     Args:
         net: see ``AdversarialTraining``.
