@@ -19,7 +19,7 @@ class GradAlign(AdversarialTraining):
     """GradAlign: minimise CE(x*, y) + weight (1 - mean cos(grad l(x), grad l(x + eta))) (arXiv 2007.02617).
 
     eta is uniform in the attack's ball. The gradient at x + eta is differentiated once more, the one at x is constant
-    (a reconstruction: the published code was not at hand).
+    (so in the published code, tml-epfl/understanding-fast-adv-training, with FGSM).
 
     Args:
         net: see ``AdversarialTraining``.
