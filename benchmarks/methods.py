@@ -10,7 +10,7 @@ from benchmarks.objectives import cases
 from benchmarks.setting import Setting
 from benchmarks.timing import alternate, compare
 from energy_at.attacks import FGSM, PGD, RSFGSM
-from energy_at.modules import AAER, ELLE, MART, AdversarialTraining, GradAlign, LinearDER, StandardAT
+from energy_at.modules import AAER, ELLE, MART, AdversarialTraining, DualAT, GradAlign, LinearDER, StandardAT
 
 REFERENCE = "AT, RS-FGSM"
 
@@ -28,6 +28,7 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "GradAlign, FGSM": GradAlign(setting.narrow(), attack=FGSM(), channels_last=True),
         "ELLE, FGSM": ELLE(setting.narrow(), attack=FGSM(), channels_last=True),
         "AAER, RS-FGSM": AAER(setting.narrow(), attack=RSFGSM(), channels_last=True),
+        "DualAT, PGD-10 and 15 contrastive steps": DualAT(setting.narrow(), steps=15, channels_last=True),
         "MART, PGD-10": MART(setting.narrow(), attack=PGD(), channels_last=True),
     }
 

@@ -44,6 +44,7 @@ _HOMES = {
         "ClassInit",
         "ClassPCA",
         "EnergyTargets",
+        "FolderInit",
         "GaussianInit",
         "LangevinSampler",
         "LocalPCA",
@@ -64,8 +65,9 @@ _HOMES = {
         "AAER",
         "MART",
         "AWP",
+        "DualAT",
     ),
-    "callbacks": ("EnergyLogger", "EnergyPlot", "OverfittingMonitor", "SWA"),
+    "callbacks": ("ContrastMonitor", "EnergyLogger", "EnergyPlot", "OverfittingMonitor", "SWA", "SampleGrid"),
     "data": (
         "CIFAR10",
         "CIFAR100",

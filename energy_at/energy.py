@@ -113,3 +113,36 @@ def kl_divergence(logits: Logits, logits_adv: Logits) -> PerSample:
     divergence = F.kl_div(log_p_adv, log_p, reduction="none", log_target=True).sum(dim=1)
     # what rounding takes below 0 is lifted by a constant, so that its gradient stays what it is
     return divergence + (-divergence.detach()).clamp(min=0)
+
+
+def energy_auc(energies: PerSample, contrast: PerSample) -> torch.Tensor:
+    """The area under the ROC curve: the share of pairs with the lower energy at the real image, ties counting half.
+
+    Args:
+        energies: [N], of real images.
+        contrast: [M], of contrastive images.
+
+    Returns:
+        Scalar in [0, 1]; 0.5 where nothing tells the two apart.
+    """
+    difference = contrast[None, :] - energies[:, None]
+    return ((difference > 0).float() + 0.5 * (difference == 0).float()).mean()
+
+
+def energy_overlap(energies: PerSample, contrast: PerSample, bins: int = 64) -> torch.Tensor:
+    """Overlap of two histograms over the same bins, sum_b min(p_b, q_b): 1 where they agree, 0 where they are apart.
+
+    Args:
+        energies: [N].
+        contrast: [M].
+        bins: equal ones between the extremes of both.
+    """
+    both = torch.cat([energies, contrast])
+    edges = torch.linspace(0, 1, bins + 1, device=both.device, dtype=both.dtype)
+    edges = torch.lerp(both.min(), both.max(), edges)
+
+    def shares(values: PerSample) -> torch.Tensor:
+        places = torch.searchsorted(edges, values, right=True).sub_(1).clamp_(0, bins - 1)
+        return edges.new_zeros(bins).scatter_add_(0, places, torch.ones_like(values)) / len(values)
+
+    return torch.minimum(shares(energies), shares(contrast)).sum()

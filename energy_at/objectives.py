@@ -5,7 +5,13 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch.nn import functional as F
 
-from energy_at.energy import delta_joint_energy, delta_marginal_energy, kl_divergence, marginal_energy
+from energy_at.energy import (
+    delta_joint_energy,
+    delta_marginal_energy,
+    full_precision,
+    kl_divergence,
+    marginal_energy,
+)
 from energy_at.types import Labels, Logits, PerSample, require_one_of
 
 Variant: TypeAlias = Literal["nat", "adv"]
@@ -217,3 +223,38 @@ def linear_der_loss(
     seen = len(position)
     curvature = delta_energy_curvature(logits_start, logits_between, logits_adv[:seen], y[:seen], position, terms)
     return at_loss(logits_adv, y, label_smoothing) + weight * curvature
+
+
+def contrastive_loss(logits: Logits, logits_contrast: Logits) -> torch.Tensor:
+    """-mean log sigmoid(-E(x)) - mean log(1 - sigmoid(-E(x-))): real images x from contrastive x- (arXiv 2510.13872).
+
+    Args:
+        logits: [N, K] of real images.
+        logits_contrast: [M, K] of contrastive images.
+
+    Returns:
+        Scalar; twice what the published code minimises, which averages over real and contrastive images together.
+    """
+    real, contrast = marginal_energy(full_precision(logits)), marginal_energy(full_precision(logits_contrast))
+    return F.softplus(real).mean() + F.softplus(-contrast).mean()
+
+
+def dual_at_loss(
+    logits_adv: Logits,
+    y: Labels,
+    logits: Logits,
+    logits_contrast: Logits,
+    weight: float = 0.5,
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """DAT: mean CE(x*, y) + weight contrastive loss, the two halves of log p(y|x) + log p(x) (arXiv 2510.13872).
+
+    Args:
+        logits_adv: [N, K] of the adversarial images.
+        y: [N], labels in 0..K-1.
+        logits: see ``contrastive_loss``.
+        logits_contrast: see ``contrastive_loss``.
+        weight: of the second term, at least 0; 0.5 is the published code's.
+        label_smoothing: of the cross-entropy, in [0, 1).
+    """
+    return at_loss(logits_adv, y, label_smoothing) + weight * contrastive_loss(logits, logits_contrast)

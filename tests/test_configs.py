@@ -53,6 +53,7 @@ OBJECTIVES = {"at": "StandardAT", "trades": "TRADES", "weat": "WEAT", "der": "DE
     "elle": "ELLE",
     "aaer": "AAER",
     "mart": "MART",
+    "dualat": "DualAT",
 }
 SMALL_NETS = {
     "PreActResNet": ["--model.net.width=2"],

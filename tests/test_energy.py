@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 from torch.distributions import Categorical, kl_divergence
 from torch.nn import functional as F
 
@@ -190,3 +192,23 @@ def test_widening_carries_gradients():
     logits = torch.randn(4, 3).bfloat16().requires_grad_()
     energy.joint_energy(energy.full_precision(logits), torch.tensor([0, 1, 2, 0])).sum().backward()
     assert torch.equal(logits.grad.float(), -F.one_hot(torch.tensor([0, 1, 2, 0]), 3).float())
+
+
+def test_the_area_under_the_curve_is_scikit_learns():
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(40, generator=generator).mul(3).round()  # with ties
+    contrast = torch.randn(30, generator=generator).mul(3).round() + 2
+    labels = [1] * 40 + [0] * 30
+    expected = roc_auc_score(labels, -torch.cat([real, contrast]).numpy())
+    assert energy.energy_auc(real, contrast).item() == pytest.approx(expected, abs=1e-6)
+    assert energy.energy_auc(real, real).item() == pytest.approx(0.5)
+
+
+def test_the_overlap_of_histograms_is_numpys():
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randn(500, generator=generator), torch.randn(300, generator=generator) + 1
+    span = (min(one.min(), other.min()).item(), max(one.max(), other.max()).item())
+    counts = [np.histogram(values.numpy(), bins=32, range=span)[0] / len(values) for values in (one, other)]
+    assert energy.energy_overlap(one, other, bins=32).item() == pytest.approx(np.minimum(*counts).sum(), abs=5e-3)
+    assert energy.energy_overlap(one, one).item() == pytest.approx(1)
+    assert energy.energy_overlap(one, one + 100).item() == 0

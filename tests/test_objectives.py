@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from energy_at import objectives
 from energy_at.types import InputError
@@ -273,3 +274,12 @@ def test_float32_logits_of_ten_thousand_give_finite_losses_and_gradients(loss):
 def test_unknown_options_are_refused_with_the_remedy(batch, call, message):
     with pytest.raises(InputError, match=message):
         call(*batch)
+
+
+def test_the_contrastive_loss_is_twice_the_published_binary_cross_entropy(batch):
+    logits, contrast, _ = batch
+    evidence = torch.cat([torch.logsumexp(logits, dim=1), torch.logsumexp(contrast, dim=1)])
+    real = torch.cat([torch.ones(len(logits)), torch.zeros(len(contrast))]).to(logits)
+    published = F.binary_cross_entropy_with_logits(evidence, real)
+    torch.testing.assert_close(objectives.contrastive_loss(logits, contrast), 2 * published)
+    assert objectives.contrastive_loss(logits + 1000, contrast - 1000).isfinite()

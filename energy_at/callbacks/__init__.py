@@ -1,9 +1,20 @@
 """Callbacks: energies, overfitting, checkpoints, and the picture of a run."""
 
 from energy_at.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from energy_at.callbacks.contrast_monitor import ContrastMonitor
 from energy_at.callbacks.energy_logger import EnergyLogger
 from energy_at.callbacks.energy_plot import EnergyPlot
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
+from energy_at.callbacks.sample_grid import SampleGrid
 from energy_at.callbacks.swa import SWA
 
-__all__ = ["SWA", "BestCheckpoint", "EnergyLogger", "EnergyPlot", "LastCheckpoint", "OverfittingMonitor"]
+__all__ = [
+    "SWA",
+    "BestCheckpoint",
+    "ContrastMonitor",
+    "EnergyLogger",
+    "EnergyPlot",
+    "LastCheckpoint",
+    "OverfittingMonitor",
+    "SampleGrid",
+]

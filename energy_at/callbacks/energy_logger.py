@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from energy_at.callbacks.statistics import RunningStatistics
-from energy_at.energy import full_precision, joint_energy, marginal_energy
+from energy_at.energy import energy_overlap, full_precision, joint_energy, marginal_energy
 from energy_at.types import Labels, Logits, require
 
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
 SHARES = ("AAE_loss", "AAE_joint")
+CONTRAST = "E_marginal_contrast"
 
 
 class EnergyLogger(L.Callback):
@@ -22,6 +23,10 @@ class EnergyLogger(L.Callback):
     joint. ``<stage>/AAE_loss`` and ``<stage>/AAE_joint`` are the shares of abnormal adversarial examples (arXiv
     2404.08154): images whose cross-entropy, or E(x,y), is lower at x* than at x. Every logger that has
     ``log_histogram(name, counts, edges, step)`` also gets a histogram of each quantity per epoch.
+
+    Where a step has contrastive images (``DualAT``'s "logits_contrast"), their energy is logged as
+    ``train/E_marginal_contrast``, and ``train/E_marginal_overlap`` says how far the histograms of real and contrastive
+    images overlap, in [0, 1].
 
     Energies come from the step's own outputs ("logits", "logits_adv", "y"). Where the loss needs no natural logits
     (standard AT, DER against the start), the module is asked for them every ``every_n_steps`` steps, one forward pass
@@ -90,6 +95,9 @@ class EnergyLogger(L.Callback):
         if "logits" not in outputs:
             return None
         values = energies(outputs["logits"], outputs["logits_adv"], outputs["y"])
+        if "logits_contrast" in outputs:
+            contrast = marginal_energy(full_precision(outputs["logits_contrast"].detach()))
+            values = torch.cat([values, contrast[None]])
         if stage not in self._stages:
             self._stages[stage] = RunningStatistics(self.max_samples if self.histograms else 0)
         self._stages[stage].update(values)
@@ -100,6 +108,9 @@ class EnergyLogger(L.Callback):
         if statistics is None:
             return
         pl_module.log_dict(_named(stage, *statistics.mean_std(trainer.strategy)), sync_dist=True)
+        if self.histograms and statistics.rows == len(_names(CONTRAST)):
+            values = statistics.values()
+            pl_module.log(f"{stage}/E_marginal_overlap", energy_overlap(values[0], values[-1]), sync_dist=True)
         if self.histograms and not trainer.sanity_checking:
             self._log_histograms(stage, statistics, trainer)
 
@@ -107,8 +118,9 @@ class EnergyLogger(L.Callback):
         counts, edges = statistics.histograms(trainer.strategy)
         takers = [logger for logger in trainer.loggers if hasattr(logger, "log_histogram")]
         for logger in takers:
-            for name, count, edge in zip(QUANTITIES, counts.cpu(), edges.cpu(), strict=False):
-                logger.log_histogram(f"{stage}/{name}", count.numpy(), edge.numpy(), trainer.global_step)
+            for name, count, edge in zip(_names(CONTRAST), counts.cpu(), edges.cpu(), strict=False):
+                if name not in SHARES:
+                    logger.log_histogram(f"{stage}/{name}", count.numpy(), edge.numpy(), trainer.global_step)
 
 
 @torch.no_grad()
@@ -131,6 +143,12 @@ def energies(logits: Logits, logits_adv: Logits, y: Labels) -> Tensor:
     return torch.stack([marginal, marginal_adv, marginal - marginal_adv, joint, joint_adv, joint - joint_adv, *lowered])
 
 
+def _names(*further: str) -> tuple[str, ...]:
+    return (*QUANTITIES, *SHARES, *further)
+
+
 def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    means = {f"{stage}/{name}": value for name, value in zip(QUANTITIES + SHARES, mean, strict=True)}
-    return means | {f"{stage}/{name}_std": value for name, value in zip(QUANTITIES, std, strict=False)}
+    """Means, and standard deviations of all but shares; contrastive images come last, where there are any."""
+    means = dict(zip(_names(CONTRAST), mean, strict=False))
+    stds = {f"{name}_std": value for name, value in zip(_names(CONTRAST), std, strict=False) if name not in SHARES}
+    return {f"{stage}/{name}": value for name, value in (means | stds).items()}

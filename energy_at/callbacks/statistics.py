@@ -35,9 +35,18 @@ class RunningStatistics:
         mean = total / count
         return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float()
 
+    @property
+    def rows(self) -> int:
+        """Q."""
+        return self._sums.shape[1]
+
+    def values(self) -> Tensor:
+        """Those that were kept on this process, [Q, n]."""
+        return torch.cat(self._kept, dim=1)
+
     def histograms(self, strategy: Strategy) -> tuple[Tensor, Tensor]:
         """Counts [Q, BINS] and edges [Q, BINS + 1] over all processes, between each quantity's extremes."""
-        values = torch.cat(self._kept, dim=1)
+        values = self.values()
         low = strategy.reduce(values.amin(dim=1), reduce_op="min")
         high = strategy.reduce(values.amax(dim=1), reduce_op="max")
         # lerp, because it ends exactly at the highest value

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from energy_at.evaluation.phases import Phase
 
 # colour-blind safe (Okabe and Ito)
-BLUE, ORANGE, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#222222"
+BLUE, ORANGE, GREEN, PINK, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222"
 
 Row = Mapping[str, float]
 
@@ -56,6 +56,7 @@ def _phases(axes: Axes, phases: Sequence[Phase]) -> None:
 def _energies(axes: Axes, rows: Sequence[Row]) -> None:
     _curve(axes, rows, "train/E_marginal", BLUE, "$E(x)$ natural", band=True)
     _curve(axes, rows, "train/E_marginal_adv", ORANGE, "$E(x^*)$ adversarial", band=True)
+    _curve(axes, rows, "train/E_marginal_contrast", PINK, "$E(x^-)$ contrastive", band=True)
     axes.set_ylabel("marginal energy [nat]\ntraining images, mean and std")
     if axes.lines:
         axes.legend(frameon=False, loc="best")

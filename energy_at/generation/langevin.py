@@ -1,8 +1,9 @@
 """Langevin sampling from the energy of a classifier, with a stop at a given energy."""
 
 from collections.abc import Callable
+from copy import copy
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,10 @@ class Step(NamedTuple):
 Callback: TypeAlias = Callable[[Step], None]
 
 
+def _unseen(step: Step) -> None:
+    """The callback where nobody looks."""
+
+
 class Samples(NamedTuple):
     """What a sampler returns, in the order of its starting points."""
 
@@ -72,6 +77,8 @@ class LangevinSampler:
         energy: whose gradient is followed. "joint" E(x, y); "marginal" E(x); "conditional" E(x, y) - E(x), which is
             the "cross_entropy" too; or a function of logits [N, K] and labels [N].
         clip: keep the iterates in [0, 1].
+        normalize: follow the direction of the gradient alone: v <- zeta v - eta grad_x E / |grad_x E|_2, so that
+            ``step_size`` is a step's length in L2, as dual adversarial training samples (arXiv 2510.13872).
 
     Raises:
         InputError: if a value is out of its range.
@@ -85,6 +92,7 @@ class LangevinSampler:
         steps: int = 50,
         energy: EnergyName | Energy = "joint",
         clip: bool = True,
+        normalize: bool = False,
     ) -> None:
         require(0 < step_size < inf, f"step_size is {step_size}, but it is finite and above 0; write step_size: 0.8")
         require(0 <= friction < 1, f"friction is {friction}, but it lies in [0, 1); write for example friction: 0.5")
@@ -98,6 +106,7 @@ class LangevinSampler:
         self.steps = steps
         self.energy = energy
         self.clip = clip
+        self.normalize = normalize
 
     def __call__(
         self,
@@ -126,15 +135,33 @@ class LangevinSampler:
         """
         lengths = [len(each) for each in (x0, y, seeds, *([] if stop is None else [stop]))]
         require(len(set(lengths)) == 1, f"x0, y, seeds and stop have lengths {lengths}; give one a sample")
-        with in_mode(net, training=False), torch.inference_mode(False), torch.enable_grad():
-            x = x0.detach().clone()  # a tensor made in inference mode cannot enter a graph
-            y, seeds = y.to(torch.int64, copy=True), seeds.to(torch.int64)
-            samples = self._run(net, x, y, seeds, stop, callback or _unseen)
+        samples = self.descend(net, x0, y, seeds, stop, callback or _unseen)
         require(
             bool(samples.energies.isfinite().all()),
             f"energies are no longer finite with step_size {self.step_size}; take a smaller one, or check the net",
         )
         return samples
+
+    def with_steps(self, steps: int) -> Self:
+        """The same sampler with so many steps."""
+        changed = copy(self)
+        changed.steps = steps
+        return changed
+
+    def descend(
+        self,
+        net: nn.Module,
+        x0: Images,
+        y: Labels,
+        seeds: Tensor,
+        stop: PerSample | None = None,
+        callback: Callback = _unseen,
+    ) -> Samples:
+        """``__call__`` without its checks, and so without waiting for a GPU where nothing is to stop."""
+        with in_mode(net, training=False), torch.inference_mode(False), torch.enable_grad():
+            x = x0.detach().clone()  # a tensor made in inference mode cannot enter a graph
+            y, seeds = y.to(torch.int64, copy=True), seeds.to(torch.int64)
+            return self._run(net, x, y, seeds, stop, callback)
 
     def _run(
         self, net: nn.Module, x: Images, y: Labels, seeds: Tensor, stop: PerSample | None, show: Callback
@@ -149,7 +176,7 @@ class LangevinSampler:
             if stop is not None and (reached := energies <= stop).any():
                 _record(result, rows[reached], x[reached], energies[reached], step)
                 rows, x, v, y, seeds, stop, grad = (each[~reached] for each in (rows, x, v, y, seeds, stop, grad))
-            v = self.friction * v - self.step_size / 2 * grad
+            v = self.friction * v - self._drift(grad)
             x = self._moved(x, v, seeds, step)
         if len(rows):
             with torch.no_grad():
@@ -167,15 +194,17 @@ class LangevinSampler:
         x.requires_grad_(False)
         return grad, joint_energy(logits.detach(), y)
 
+    def _drift(self, grad: Tensor) -> Tensor:
+        if not self.normalize:
+            return self.step_size / 2 * grad
+        length = grad.flatten(1).norm(dim=1).clamp(min=1e-12)
+        return self.step_size * grad / length.view(-1, *[1] * (grad.ndim - 1))
+
     def _moved(self, x: Images, v: Tensor, seeds: Tensor, step: int) -> Images:
         x = x + v
         if self.noise:
             x.add_(normal(seeds, step, x.shape[1:]), alpha=self.noise * (2 * self.step_size) ** 0.5)
         return x.clamp_(0, 1) if self.clip else x
-
-
-def _unseen(step: Step) -> None:
-    """The callback where nobody looks."""
 
 
 def _record(result: Samples, rows: Tensor, x: Images, energies: PerSample, steps: int) -> None:

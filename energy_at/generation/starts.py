@@ -1,14 +1,14 @@
 """Starting points of the sampler: the contract, and uniform noise."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from energy_at.generation.fitted import ClassTable, Fitted, check_data, class_table
 from energy_at.generation.noise import START, uniform
-from energy_at.types import Images, Labels
+from energy_at.types import Images, Labels, require
 
 
 class ClassInit(Fitted, ABC):
@@ -76,3 +76,24 @@ class UniformInit(ClassInit):
     def draw(self, labels: Labels, seeds: Tensor) -> Tensor:
         """See ``ClassInit``."""
         return uniform(seeds, START, (int(self["shape"].prod()),))
+
+
+def fit_to_training(init: ClassInit, data: Any, most: int | None, device: torch.device) -> None:
+    """Fit starting points to the training images of the data module that a training runs on.
+
+    Args:
+        init: is fitted in place.
+        data: an ``ImageData``.
+        most: images at the most, a random subset; None for all.
+        device: where samples are made.
+
+    Raises:
+        InputError: if it is another data module.
+    """
+    require(
+        hasattr(data, "batches"),
+        f"{type(init).__name__} is fitted to the images of an ImageData, and this training has none; leave it out",
+    )
+    count = None if most is None or most >= len(data.labels("train")) else most
+    images, labels = zip(*data.batches("train", count), strict=True)
+    init.fit(torch.cat(images).to(device).float().div_(255), torch.cat(labels).to(device))

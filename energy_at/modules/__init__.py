@@ -5,6 +5,7 @@ from energy_at.modules.at import StandardAT
 from energy_at.modules.awp import AWP
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.der import DER
+from energy_at.modules.dual_at import DualAT
 from energy_at.modules.elle import ELLE
 from energy_at.modules.grad_align import GradAlign
 from energy_at.modules.linear_der import LinearDER
@@ -24,6 +25,7 @@ __all__ = [
     "AdversarialTraining",
     "Cosine",
     "Cyclic",
+    "DualAT",
     "GradAlign",
     "LinearDER",
     "OneCycle",

@@ -4,8 +4,9 @@ import lightning as L
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, TRADES, Digits, EnergyLogger, InputError, StandardAT
+from energy_at import FGSM, PGD, TRADES, Digits, DualAT, EnergyLogger, InputError, StandardAT
 from energy_at.callbacks.energy_logger import QUANTITIES, SHARES, energies
+from energy_at.energy import energy_overlap
 from energy_at.models import SmallNet
 
 
@@ -151,3 +152,18 @@ def test_no_histograms_where_none_are_wanted(tmp_path, trades):
 def test_impossible_counts_are_refused(options):
     with pytest.raises(InputError, match=r"is 0, but it counts .* from 1; write"):
         EnergyLogger(**options)
+
+
+def test_contrastive_energies_and_their_overlap_are_those_of_the_steps(tmp_path, monkeypatch):
+    module = DualAT(net(), attack=PGD(eps=0.5, steps=1, norm="L2"), steps=2, optimizer=frozen)
+    seen, logger = seen_outputs(monkeypatch, module), Recorder(tmp_path)
+    fit(module, logger, EnergyLogger(every_n_steps=1))
+    real, contrast = (torch.cat([-torch.logsumexp(o[name], 1) for o in seen]) for name in ("logits", "logits_contrast"))
+    logged = next(row for _, row in logger.rows if "train/E_marginal_contrast" in row)
+    assert float(logged["train/E_marginal_contrast"]) == pytest.approx(contrast.mean().item(), rel=1e-5)
+    assert float(logged["train/E_marginal_contrast_std"]) == pytest.approx(contrast.std(correction=0).item(), rel=1e-4)
+    assert float(logged["train/E_marginal_overlap"]) == pytest.approx(energy_overlap(real, contrast).item(), rel=1e-5)
+    counts = [sum(c) for name, c, *_ in logger.histograms if name == "train/E_marginal_contrast"]
+    assert counts == [len(contrast)]
+    assert not any("AAE" in name for name, *_ in logger.histograms)
+    assert "val/E_marginal_overlap" not in set().union(*(row for _, row in logger.rows))

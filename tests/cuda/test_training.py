@@ -16,6 +16,7 @@ from energy_at import (
     TRADES,
     WEAT,
     Digits,
+    DualAT,
     EnergyLogger,
     GradAlign,
     LinearDER,
@@ -27,7 +28,12 @@ from energy_at.models import SmallNet
 from tests.cuda.nets import EPS, digits, on, residual_net, small_net, start_near
 
 KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, AAER, MART]
-NOISY = [partial(ELLE, adaptive=True), GradAlign, partial(StandardAT, awp=AWP())]  # noise differs between devices
+NOISY = [
+    partial(ELLE, adaptive=True),
+    GradAlign,
+    partial(StandardAT, awp=AWP()),
+    partial(DualAT, steps=2),
+]  # noise differs between devices
 SINGLE_STEP = (DER, LinearDER, AAER)
 
 

@@ -247,3 +247,25 @@ def test_the_callback_sees_what_the_net_sees_and_changes_nothing():
             torch.testing.assert_close(step.x[step.rows == row][0], fewer.x[row], atol=1e-5, rtol=0)
             torch.testing.assert_close(step.energies[step.rows == row][0], fewer.energies[row], atol=1e-4, rtol=0)
             assert step.step == fewer.steps[row]
+
+
+def test_a_normalised_step_has_its_length_along_the_gradient():
+    net = ConvNet().eval()
+    sampler = LangevinSampler(step_size=0.3, noise=0, steps=1, clip=False, normalize=True)
+    moved = (sampler(net, X0, Y, SEEDS).x - X0).flatten(1)
+    downhill = -one_step(net, "joint").flatten(1)
+    torch.testing.assert_close(moved.norm(dim=1), torch.full((N,), 0.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(F.cosine_similarity(moved, downhill), torch.ones(N), atol=1e-5, rtol=0)
+
+
+def test_a_normalised_step_stays_where_nothing_pulls():
+    flat = QuadraticNet(torch.zeros(10, 64), torch.zeros(10))
+    sampler = LangevinSampler(step_size=0.3, noise=0, steps=3, normalize=True)
+    assert torch.equal(sampler(flat, X0, Y, SEEDS).x, X0)
+
+
+def test_a_sampler_with_other_steps_is_otherwise_the_same():
+    sampler = LangevinSampler(step_size=0.3, friction=0.2, steps=7)
+    other = sampler.with_steps(2)
+    assert vars(other) == {**vars(sampler), "steps": 2}
+    assert sampler.steps == 7

@@ -1,0 +1,62 @@
+"""Starting points that are images of a folder, of whatever they show."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from energy_at.generation.fitted import ClassTable
+from energy_at.generation.noise import START, choice
+from energy_at.generation.starts import ClassInit
+from energy_at.types import Images, InputError, require
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class FolderInit(ClassInit):
+    """x0 is a random image of a folder and its subfolders, whatever the class; for images outside the distribution.
+
+    They are cropped in their middle and resized to the size of the images that this is fitted to, and kept in memory.
+
+    Args:
+        folder: of .jpg, .jpeg or .png files.
+        limit: the most images that are read, at least 1, evenly over the sorted paths.
+
+    Raises:
+        InputError: if the limit is below 1; when it is fitted, if there are no images or one cannot be read.
+    """
+
+    option_names: ClassVar[tuple[str, ...]] = ("folder", "limit")
+    fit_options: ClassVar[tuple[str, ...]] = ("folder", "limit")
+
+    def __init__(self, folder: str, limit: int = 10_000) -> None:
+        super().__init__()
+        require(limit >= 1, f"limit is {limit}, but it counts images from 1; write for example limit: 10000")
+        self.folder = folder
+        self.limit = limit
+
+    def fit_classes(self, images: Images, table: ClassTable) -> dict[str, Tensor]:
+        """Reads the folder; of the images fitted to, the shape alone matters."""
+        paths = sorted(path for path in Path(self.folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+        require(len(paths) > 0, f"{self.folder} holds no .jpg, .jpeg or .png images; give a folder that does")
+        step = max(1, -(-len(paths) // self.limit))
+        return {"outside": torch.stack([_read(path, *images.shape[1:]) for path in paths[::step]]).to(images.device)}
+
+    def draw(self, labels: Tensor, seeds: Tensor) -> Tensor:
+        """See ``ClassInit``."""
+        outside = self["outside"]
+        places = choice(seeds, START, torch.full_like(seeds, len(outside)))
+        return outside[places].flatten(1).to(torch.float32) / 255
+
+
+def _read(path: Path, channels: int, height: int, width: int) -> Tensor:
+    """An image as uint8 [C, H, W]."""
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.fit(image.convert("L" if channels == 1 else "RGB"), (width, height))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as an image ({error}); remove it or give another folder") from error
+    return pil_to_tensor(image)
