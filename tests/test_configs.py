@@ -381,8 +381,8 @@ def test_an_evaluation_runs_on_data_in_its_real_format(name, roots, tmp_path, mo
         few = {"steps": 2, "restarts": 2, "queries": 3, "iterations": 2, "binary_search_steps": 2}
         for owner in (attack, getattr(attack, "attack", attack)):
             vars(owner).update({option: least for option, least in few.items() if option in vars(owner)})
-        if isinstance(attack, AutoAttack) and arguments.net.num_classes < 4:
-            attack.version, attack.attacks = "custom", ["apgd-ce", "square"]
+            if isinstance(owner, AutoAttack) and (arguments.net.num_classes < 4 or owner is not attack):
+                owner.version, owner.attacks = "custom", ["apgd-ce", "square"]
     with unchecked():
         evaluate(**{**vars(arguments), "count": 6, "accelerator": "cpu", "output": "here"})
     results = json.loads(Path("here/evaluation.json").read_text())["results"]

@@ -14,7 +14,7 @@ import energy_at
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOUNDATION = {"types", "files", "seeding", "net_state"}
-MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks"}
+MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
     "files": {"types"},
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "objectives": FOUNDATION | {"energy"},
     "baselines": FOUNDATION | {"energy", "objectives"},
     "attacks": FOUNDATION | {"energy"},
+    "defense": FOUNDATION | {"energy"},
     "generation": FOUNDATION | {"energy"},
     "evaluation": MATHEMATICS | {"generation"},
     "models": FOUNDATION,

@@ -7,5 +7,17 @@ from energy_at.attacks.diff_pgd import DiffPGD
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from energy_at.attacks.pgd import PGD
 from energy_at.attacks.targeted import Targeted
+from energy_at.attacks.through_defense import ThroughDefense
 
-__all__ = ["FGSM", "NFGSM", "PGD", "RSFGSM", "Attack", "AutoAttack", "CarliniWagner", "DiffPGD", "Targeted"]
+__all__ = [
+    "FGSM",
+    "NFGSM",
+    "PGD",
+    "RSFGSM",
+    "Attack",
+    "AutoAttack",
+    "CarliniWagner",
+    "DiffPGD",
+    "Targeted",
+    "ThroughDefense",
+]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from energy_at.attacks import Attack
-from energy_at.cli.evaluate import conditions, in_channels_last
+from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_last
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
@@ -40,6 +40,7 @@ def analyze(
     ckpt_path: str | None = None,
     nets: dict[str, str] | None = None,
     net: nn.Module | str | None = None,
+    defense: Defense | None = None,
     runs: dict[str, str] | None = None,
     figures: list[FigureName] | None = None,
     smoothness: Smoothness = AROUND,
@@ -61,6 +62,7 @@ def analyze(
         nets: several of them in its place, by the name under which they are shown.
         net: for files that do not say of which net they are: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
+        defense: what changes the images before the nets classify them, such as EnergyDescent.
         runs: the metrics.csv of trainings, by name; by default those beside the checkpoints.
         figures: which; all by default.
         smoothness: where to look around some of the images.
@@ -77,7 +79,10 @@ def analyze(
     require(not (ckpt_path and nets), "there are ckpt_path and nets; give one net, or several by name")
     fabric = launched(accelerator, devices, num_nodes)
     sources = nets or {_name(ckpt_path, net): ckpt_path}
-    loaded = {name: load_net(source, _own(net), data.num_classes) for name, source in sources.items()}
+    loaded = {
+        name: defended(load_net(source, _own(net), data.num_classes), defense, attacks)
+        for name, source in sources.items()
+    }
     trainings = _trainings(sources, runs, figures)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()

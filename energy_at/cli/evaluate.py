@@ -1,10 +1,11 @@
 """``energy-at evaluate``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from warnings import warn
 
 import torch
 from torch import nn
@@ -14,11 +15,14 @@ from energy_at.attacks import Attack
 from energy_at.cli.processes import gathered, launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
+from energy_at.defense import EnergyDescent
 from energy_at.evaluation import robustness
 from energy_at.evaluation.checkpoints import load_net, path_and_choice
 from energy_at.evaluation.report import Report, merged
 from energy_at.files import write_file
 from energy_at.types import require_one_of
+
+Defense: TypeAlias = Callable[[nn.Module], EnergyDescent]
 
 
 def evaluate(
@@ -26,6 +30,7 @@ def evaluate(
     attacks: dict[str, Attack],
     ckpt_path: str | None = None,
     net: nn.Module | str | None = None,
+    defense: Defense | None = None,
     split: Split = "test",
     count: int | None = None,
     only: list[str] | None = None,
@@ -45,6 +50,7 @@ def evaluate(
         ckpt_path: a checkpoint of this package, or any file with a state_dict.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
+        defense: what changes the images before the net classifies them, such as EnergyDescent; attacks go through it.
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
         only: names of the attacks to run; all by default.
@@ -61,7 +67,7 @@ def evaluate(
         require_one_of("only", name, attacks)
     attacks = {name: attack for name, attack in attacks.items() if not only or name in only}
     fabric = launched(accelerator, devices, num_nodes)
-    net = load_net(ckpt_path, net, data.num_classes)
+    net = defended(load_net(ckpt_path, net, data.num_classes), defense, attacks)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
     batches = data.batches(split, count, seed)
@@ -86,8 +92,29 @@ def evaluate(
         write_report(report, folder)
 
 
+def defended(net: nn.Module, defense: Defense | None, attacks: Mapping[str, Attack]) -> nn.Module:
+    """The net within its defense, with a word on what an attack's failure means then.
+
+    Args:
+        net: to be defended.
+        defense: None leaves it as it is.
+        attacks: that it is to be judged by.
+    """
+    if defense is None:
+        return net
+    ways = {getattr(attack, "way", "through") for attack in attacks.values()}
+    if attacks and not {"through", "around", "identity"} <= ways:
+        warn(
+            "a defense at test time can hide gradients, and an attack that fails proves little then; judge it by "
+            "attacks through it, around it and as if it were the identity, as eval_cifar10_et3.yaml does",
+            stacklevel=2,
+        )
+    return defense(net)
+
+
 def in_channels_last(net: nn.Module, device: torch.device, asked: bool | None = None) -> bool:
     """What was asked for; else whether NHWC memory is known to be faster, and to be understood by the net."""
+    net = net.net if isinstance(net, EnergyDescent) else net
     return device.type == "cpu" and type(net).__module__.startswith("energy_at.") if asked is None else asked
 
 

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
-from energy_at.cli.evaluate import conditions, in_channels_last
+from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_last
 from energy_at.cli.generation_fits import TrainingImages
 from energy_at.cli.generation_output import Output
 from energy_at.cli.generation_quality import Judges, Quality, load_judges
@@ -35,6 +35,7 @@ def generate(
     sampler: LangevinSampler,
     ckpt_path: str | None = None,
     net: nn.Module | str | None = None,
+    defense: Defense | None = None,
     n: int = 10_000,
     targets: bool = True,
     net_neighbours: bool = False,
@@ -65,6 +66,7 @@ def generate(
         ckpt_path: a checkpoint of this package, or any file with a state_dict.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
+        defense: what changes the images before the net sees them, such as EnergyDescent.
         n: images, equally many of each class.
         targets: stop each sample at the energy of a random training image of its class.
         net_neighbours: LocalPCA looks for neighbours among the net's features instead of the pixels.
@@ -88,7 +90,7 @@ def generate(
     """
     require(sweep is None or judge is not None, "sweep needs a judge; give judge: another classifier's checkpoint")
     fabric = launched(accelerator, devices, num_nodes)
-    net = load_net(ckpt_path, net, data.num_classes)
+    net = defended(load_net(ckpt_path, net, data.num_classes), defense, {})
     judges = Judges(None, None)
     if fabric.is_global_zero:
         judges = load_judges(net, features, inception_weights, judge, data.num_classes)

@@ -9,6 +9,7 @@ from torch import nn
 
 from energy_at import __version__
 from energy_at.attacks import Attack
+from energy_at.defense import EnergyDescent
 from energy_at.evaluation.store import digest, settings, weights_sha256
 
 
@@ -30,6 +31,7 @@ def facts(net: nn.Module, device: torch.device, seed: int) -> dict[str, Any]:
         "pyautoattack": _version("pyautoattack"),
         "diffusers": _version("diffusers"),
         "weights_sha256": weights_sha256(net),
+        **({"defense": net.options} if isinstance(net, EnergyDescent) else {}),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at import FGSM, PGD, Digits, SmallNet
+from energy_at import FGSM, PGD, Digits, EnergyDescent, SmallNet
 from energy_at.cli import main
 from energy_at.evaluation.robustness import evaluate
 
@@ -178,3 +178,31 @@ def test_two_processes_count_every_image_once(folder):
     assert done.returncode == 0, done.stderr
     assert results(folder / "two") == results(folder / "one")
     assert done.stdout.count("worst case") == 1
+
+
+def test_a_defense_stands_before_the_net_and_says_how_to_judge_it(folder, capsys):
+    defense = ["--defense=EnergyDescent", "--defense.step_size=0.3", "--defense.eps=0.3"]
+    with pytest.warns(UserWarning, match="can hide gradients"):
+        assert code_of(["evaluate", "-c", "eval.yaml", "--ckpt_path=net.pth", *NET, *defense, "--output=one"]) == 0
+    batches = Digits(eval_batch_size=50).batches("test")
+    attacks = {"fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1, steps=3)}
+    expected = evaluate(EnergyDescent(a_net(), 0.3, 0.3), batches, attacks, channels_last=True)
+    found = json.loads((folder / "one" / "evaluation.json").read_text())
+    assert [row["correct"] for row in found["results"]] == [row.correct for row in expected.rows]
+    assert found["conditions"]["defense"] == {
+        "class": "EnergyDescent",
+        "step_size": 0.3,
+        "eps": 0.3,
+        "steps": 1,
+        "backward": "exact",
+    }
+
+
+def test_the_same_folder_keeps_each_defense_apart(folder):
+    one = ["evaluate", "-c", "eval.yaml", "--ckpt_path=net.pth", *NET, "--only=[fgsm]", "--count=100", "--output=one"]
+    found = []
+    for length in ("0", "2"):
+        with pytest.warns(UserWarning, match="can hide gradients"):
+            assert code_of([*one, "--defense=EnergyDescent", "--defense.eps=2", f"--defense.step_size={length}"]) == 0
+        found.append(json.loads((folder / "one" / "evaluation.json").read_text())["results"][0]["correct"])
+    assert found[0] != found[1]

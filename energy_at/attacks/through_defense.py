@@ -1,0 +1,40 @@
+"""Attacks on a defended net in other ways than through the whole of it."""
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import nn
+
+from energy_at.attacks.base import Attack
+from energy_at.types import Images, Labels, require, require_one_of
+
+Way: TypeAlias = Literal["around", "identity"]
+
+
+class ThroughDefense(Attack):
+    """Crafts images of a defended net by another attack; the plain attack goes through the whole of the defense.
+
+    Args:
+        attack: what crafts them.
+        way: "around": on the net inside, as one that does not know of the defense does; "identity": through the
+            defense in the forward pass, and as if it were the identity in the backward pass (BPDA, arXiv 1802.00420).
+
+    Raises:
+        InputError: if the way is unknown; when it is called, if the net is not defended.
+    """
+
+    def __init__(self, attack: Attack, way: Way = "identity") -> None:
+        super().__init__(attack.eps or 0, attack.norm, attack.seed)
+        require_one_of("way", way, get_args(Way))
+        self.eps = attack.eps
+        self.attack = attack
+        self.way = way
+
+    def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
+        """See ``Attack``."""
+        require(
+            hasattr(net, "through_identity"),
+            f"{type(net).__name__} is no defended net; give evaluate --defense, or leave ThroughDefense out",
+        )
+        seen = net.net if self.way == "around" else net.through_identity()
+        return self.attack.perturb(seen, x, y, start, generator)
