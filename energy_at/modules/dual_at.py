@@ -139,7 +139,7 @@ class DualAT(AdversarialTraining):
         auc = energy_auc(real, contrast)
         self._log_mean("train/contrast_auc", auc, len(real))
         steps = torch.full_like(auc, self.contrast_steps)
-        self.log("train/contrast_steps", steps, on_step=False, on_epoch=True, reduce_fx="max")
+        self.log("train/contrast_steps", steps, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
         self._aucs.append(auc)
         if len(self._aucs) * len(real) * self.trainer.world_size >= self.window:
             self._grow()
