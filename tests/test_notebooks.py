@@ -13,6 +13,7 @@ SHORTER = {
     "01_energy": {"epochs=14": "epochs=4"},
     "02_train": {"max_epochs=25": "max_epochs=4", "eps_warmup=8": "eps_warmup=1"},
     "03_generate": {"epochs=20": "epochs=5", "n=300": "n=40", "n=200": "n=30"},
+    "04_dual": {"epochs=20": "epochs=2", "epochs=25": "epochs=2", "(50, 200)": "(5, 10)", "n := 300": "n := 30"},
 }
 
 

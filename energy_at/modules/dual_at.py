@@ -126,7 +126,7 @@ class DualAT(AdversarialTraining):
         if self.starts is not None:
             fit_to_training(self.starts, self.trainer.datamodule, self.fit_count, self.device)
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_start(self) -> None:
         """Freeze normalisation layers; Lightning leaves every layer in its mode, over validation too."""
         for layer in self.net.modules():
             if self.freeze_batch_norm and isinstance(layer, _NormBase):

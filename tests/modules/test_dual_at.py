@@ -35,7 +35,7 @@ def test_a_step_is_the_published_one(batch, energy):
     sampler = LangevinSampler(step_size=0.1, noise=0, normalize=True, energy=energy)
     attack = PGD(eps=0.5, alpha=0.2, steps=4, norm="L2", start="zero")
     module, plain = DualAT(net(), sampler=sampler, attack=attack, steps=3), net()
-    module.on_train_epoch_start()
+    module.on_train_start()
     frozen = copy.deepcopy(plain).eval()
     x_adv = l2_steps(lambda x: F.cross_entropy(frozen(x), y, reduction="sum"), x, 0.2, 4, eps=0.5)
     evidence = {"joint": lambda z: z.gather(1, y[:, None]).sum(), "marginal": lambda z: torch.logsumexp(z, 1).sum()}
@@ -113,7 +113,7 @@ def test_parts_of_a_batch_give_its_gradients(batch):
     whole, parts = (DualAT(net(), steps=2, micro_batch=limit) for limit in (None, 5))
     for module in (whole, parts):
         module.trainer = L.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-        module.on_train_epoch_start()
+        module.on_train_start()
         module.draw_start(batch[0])
         module._step(*batch)["loss"].backward()
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
