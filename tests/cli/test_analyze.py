@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, Digits
+from energy_at import FGSM, PGD, Digits, EnergyDescent
 from energy_at.cli import main
 from energy_at.cli.analyze import FigureName, analyze
 from energy_at.cli.commands import command_parser
@@ -208,3 +208,13 @@ def test_a_packaged_config_runs_on_data_in_its_real_format(name, tmp_path, monke
         analyze(**{**vars(arguments), "accelerator": "cpu", "output": "here"})
     assert {case for _, case in means_in(Path("here"))} == {"natural", *arguments.attacks}
     assert (Path("here") / "report.html").is_file()
+
+
+def test_a_defense_stands_before_the_nets(folder):
+    with pytest.warns(UserWarning, match="can hide gradients"):
+        assert main([*START, "--ckpt_path=net.pth", "--figures=[deltas]", "--count=60", "--defense=EnergyDescent"]) == 0
+    batches, attacks = Digits(eval_batch_size=50).batches("test", 60), {"fgsm": FGSM(0.1), "pgd": PGD(0.1, steps=3)}
+    expected = mean_rows([measure.analyze(EnergyDescent(a_net()), batches, attacks)])
+    found = means_in(folder / "net-analysis")
+    for row in expected:
+        assert float(found["net", row["case"]]["E_marginal"]) == pytest.approx(row["E_marginal"], abs=1e-4)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at import ClassPCA, Digits, EnergyTargets, LangevinSampler, LocalPCA, SmallNet
+from energy_at import ClassPCA, Digits, EnergyDescent, EnergyTargets, LangevinSampler, LocalPCA, SmallNet
 from energy_at.cli import main
 from energy_at.cli.config_files import packaged_configs
 from energy_at.generation.chain import to_bytes
@@ -361,3 +361,10 @@ def test_two_processes_share_the_work(folder):
     assert done.returncode == 0, done.stderr
     assert contents(folder / "two") == contents(folder / "one")
     assert done.stdout.count("samples: mean steps") == 1
+
+
+def test_a_defended_net_draws_by_the_energy_of_the_lowered_images(folder):
+    assert generate("--defense=EnergyDescent", "--defense.step_size=0.3", "--targets=false", "--n=6") == 0
+    plain = recipe()._replace(net=EnergyDescent(a_net(), step_size=0.3), targets=None)
+    assert same_images(images_in(folder / "out")[0], to_bytes(plain.sample(torch.arange(6)).x))
+    assert json.loads((folder / "out" / "generation.json").read_text())["conditions"]["defense"]["step_size"] == 0.3
