@@ -14,7 +14,10 @@ from energy_at.types import Images, Labels, Logits, PerSample
 
 
 class OnPoints(LinearDER):
-    """RS-FGSM and a penalty on a share of the batch at three points a line; subclasses choose points and penalty."""
+    """RS-FGSM and a penalty on a share of the batch at three points a line; subclasses choose points and penalty.
+
+    As it stands it is LinearDER, but for batch norm, which sees the attack's end twice.
+    """
 
     def ends(self, x: Images, x0: Images, x_adv: Images) -> tuple[Images, Images]:
         """The line's two ends: the attack's start and end, as LinearDER's."""

@@ -35,7 +35,9 @@ def draw_energy_curves(
     for i, (name, epoch) in enumerate((onsets or {}).items()):
         for axes in (top, bottom):
             axes.axvline(epoch, color=BLACK, lw=1, ls=":")
-        place = {"xytext": (3, -12 * (i + 1)), "textcoords": "offset points"}
+        late = 2 * epoch > rows[0]["epoch"] + rows[-1]["epoch"]  # there the words stand before the line
+        place = {"xytext": (-3 if late else 3, -12 * (i + 1)), "textcoords": "offset points"}
+        place["ha"] = "right" if late else "left"
         top.annotate(name, (epoch, 1), xycoords=("data", "axes fraction"), **place)
     top.set_title(title)
     bottom.set_xlabel("epoch")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks import linear_forms
 from energy_at.attacks import FGSM, PGD, RSFGSM
 from energy_at.baselines import gradient_alignment
-from energy_at.modules import AAER, ELLE, MART, GradAlign, StandardAT
+from energy_at.modules import AAER, ELLE, MART, GradAlign, LinearDER, StandardAT
 from energy_at.types import InputError
 from tests.modules.test_steps import EPS, STEP, STEPS, assert_same_step, batch, net, plain_terms
 
@@ -175,3 +176,20 @@ def test_without_its_penalty_a_cure_is_standard_at(off, batch):
 def test_a_value_out_of_range_is_refused(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_the_forms_between_elle_and_linear_der_end_in_both(batch):
+    def loss(kind, **options):
+        # frozen statistics: a form passes the attack's end twice, as the line's end and as the adversarial image
+        module = kind(net().eval(), attack=RSFGSM(eps=EPS), attack_mode="eval", **options)
+        return module.objective(*batch)["loss"].item()
+
+    whole = {"weight": 30, "share": 1}
+    assert loss(linear_forms.OnPoints, **whole) == pytest.approx(loss(LinearDER, **whole), rel=1e-12)
+    ball, (x, y) = linear_forms.CrossEntropyInTheBall(net(), attack=RSFGSM(eps=EPS)), batch
+    ends = ball.ends(x, x, x)
+    assert all((end - x).abs().max() <= EPS for end in ends)
+    assert any(end.min() < 0 for end in ends)  # not clipped
+    line, t = [torch.randn(12, 10, dtype=torch.float64) for _ in range(3)], torch.rand(12, dtype=torch.float64)
+    a, c, b = (F.cross_entropy(logits, y, reduction="none") for logits in line)
+    assert ball.penalty(*line, y, t).item() == pytest.approx(((c - (1 - t) * a - t * b) ** 2).mean().item(), rel=1e-12)
