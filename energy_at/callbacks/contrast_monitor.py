@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
+from energy_at.callbacks.announcement import announce
 from energy_at.callbacks.checkpoints import LastCheckpoint
 from energy_at.evaluation.contrast import Contrast, runs_away, saturated
 from energy_at.files import as_a_whole
@@ -77,13 +78,7 @@ class ContrastMonitor(L.Callback):
         if not self.epochs:
             words += self._kept(trainer)
         self.epochs[what] = trainer.current_epoch
-        rank_zero_warn(words)
-        for logger in trainer.loggers:
-            if hasattr(logger, "alert"):
-                logger.alert(what.capitalize(), words)
-        if self.stop:
-            rank_zero_info("The training stops here, as the monitor's stop asks.")
-            trainer.should_stop = True
+        announce(trainer, what, words, self.stop, "ContrastMonitor's stop")
 
     def _kept(self, trainer: L.Trainer) -> str:
         """Keep the newest checkpoint, which is the one of the epoch before, under a name of its own."""

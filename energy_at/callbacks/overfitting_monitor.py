@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from energy_at.callbacks.announcement import announce
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
 from energy_at.types import require
 
@@ -76,10 +76,10 @@ class OverfittingMonitor(L.Callback):
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
             self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
-            self._announce(trainer, CATASTROPHIC, self._catastrophic_words())
+            announce(trainer, CATASTROPHIC, self._catastrophic_words(), self.stop, "overfitting.stop")
         elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
             self.robust_epoch = trainer.current_epoch
-            self._announce(trainer, ROBUST, self._robust_words())
+            announce(trainer, ROBUST, self._robust_words(), self.stop, "overfitting.stop")
         self._log_epochs(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,15 +120,6 @@ class OverfittingMonitor(L.Callback):
             f"{best:.3f} to {self.history[-1].robust_acc:.3f}, and dE(x) on training images falls, now "
             f"{self.history[-1].train_delta_energy:+.2f}. The best-robust checkpoint is kept."
         )
-
-    def _announce(self, trainer: L.Trainer, what: str, words: str) -> None:
-        rank_zero_warn(words)
-        for logger in trainer.loggers:
-            if hasattr(logger, "alert"):
-                logger.alert(what.capitalize(), words)
-        if self.stop:
-            rank_zero_info("The training stops here, as overfitting.stop asks.")
-            trainer.should_stop = True
 
     def _log_epochs(self, pl_module: L.LightningModule) -> None:
         for name in ("catastrophic_epoch", "robust_epoch"):
