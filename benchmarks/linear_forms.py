@@ -1,4 +1,4 @@
-"""Forms between ELLE and LinearDER, one difference each, for ``energy-at reproduce -c elle-jpeg16.yaml``."""
+"""Forms between ELLE and LinearDER, one difference each, for ``energy-at reproduce elle-jpeg16`` from the checkout."""
 
 from math import ceil
 
