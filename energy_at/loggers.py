@@ -39,7 +39,7 @@ class Writer(ExperimentWriter):
             super().save()
 
     def _check_log_dir_exists(self) -> None:
-        if not self._goes_on:
+        if not self._goes_on and Path(self.metrics_file_path).exists():
             super()._check_log_dir_exists()
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from energy_at.attacks import Attack
 from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_last
+from energy_at.cli.lock import only_one
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
@@ -102,14 +103,13 @@ def analyze(
         if channels_last is None
         else channels_last,
     )
-    analyses = [
-        _shared(partial(measured, judged, name=name, conditions=told(sources[name])), name, attacks, batches, fabric)
-        for name, judged in loaded.items()
-    ]
-    if fabric.is_global_zero:
-        plates = [plate for plate in PLATES if _wanted(plate.name, figures)]
-        page = write_report(analyses, folder, plates, trainings)
-        print(f"\n{aligned(mean_cells(mean_rows(analyses)), left=2)}\nReport: {page}")
+    each = {name: partial(measured, judged, conditions=told(sources[name])) for name, judged in loaded.items()}
+    with only_one(folder, fabric.is_global_zero):
+        analyses = [_shared(partial(one, name=name), name, attacks, batches, fabric) for name, one in each.items()]
+        if fabric.is_global_zero:
+            plates = [plate for plate in PLATES if _wanted(plate.name, figures)]
+            page = write_report(analyses, folder, plates, trainings)
+            print(f"\n{aligned(mean_cells(mean_rows(analyses)), left=2)}\nReport: {page}")
 
 
 def _shared(

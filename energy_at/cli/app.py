@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import energy_at.data
@@ -18,6 +20,7 @@ import energy_at.models  # noqa: F401  (a config names nets and data sets by the
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
+from energy_at.cli.lock import only_one
 from energy_at.cli.messages import plain_reasons
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
 from energy_at.cli.resume import (
@@ -26,6 +29,7 @@ from energy_at.cli.resume import (
     check_unfinished,
     go_on_in,
     how_to_go_on,
+    run_folders,
     run_of,
     training_in,
 )
@@ -123,8 +127,6 @@ class EnergyCLI(LightningCLI):
         with plain_reasons():
             super().instantiate_classes()
         self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
-        if self.resumed_run is not None:
-            go_on_in(self.resumed_run, self.trainer, self._resumed_step)
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
         """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
@@ -138,6 +140,16 @@ class EnergyCLI(LightningCLI):
             self.resumed_run = run_of(path) if config.resume_in == "run" else None
 
     def _run_subcommand(self, subcommand: str) -> None:
+        first = subcommand == "fit" and rank_zero_only.rank == 0
+        with ExitStack() as stack:
+            for folder in run_folders(self.trainer, self.resumed_run) if first else ():
+                stack.enter_context(only_one(folder))
+            if self.resumed_run is not None:
+                go_on_in(self.resumed_run, self.trainer, self._resumed_step)
+            self._run_or_end(subcommand)
+
+    def _run_or_end(self, subcommand: str) -> None:
+        """Lightning's own, with an exit code that says whether the training is finished."""
         try:
             super()._run_subcommand(subcommand)
         except SIGTERMException:  # by itself it would leave with code 0, as if the training were finished

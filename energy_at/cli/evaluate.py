@@ -12,6 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from energy_at.attacks import Attack
+from energy_at.cli.lock import only_one
 from energy_at.cli.processes import gathered, launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
@@ -73,23 +74,25 @@ def evaluate(
     batches = data.batches(split, count, seed)
     folder = output_folder(output, ckpt_path, net, "evaluation")
     shard = (fabric.global_rank, fabric.world_size)
-    with progress(batches.sampler.sizes[shard[0] :: shard[1]], fabric.is_global_zero) as on_batch:
-        report = robustness.evaluate(
-            net,
-            batches,
-            attacks,
-            worst_case_only,
-            folder / "batches",
-            fabric.device,
-            seed,
-            shard,
-            on_batch,
-            conditions(data, split, len(data.labels(split)), ckpt_path),
-            in_channels_last(net, fabric.device, channels_last),
-        )
-    report = merged(gathered(report))
-    if fabric.is_global_zero:
-        write_report(report, folder)
+    sizes = batches.sampler.sizes[shard[0] :: shard[1]]
+    with only_one(folder, fabric.is_global_zero):
+        with progress(sizes, fabric.is_global_zero) as on_batch:
+            report = robustness.evaluate(
+                net,
+                batches,
+                attacks,
+                worst_case_only,
+                folder / "batches",
+                fabric.device,
+                seed,
+                shard,
+                on_batch,
+                conditions(data, split, len(data.labels(split)), ckpt_path),
+                in_channels_last(net, fabric.device, channels_last),
+            )
+        report = merged(gathered(report))
+        if fabric.is_global_zero:
+            write_report(report, folder)
 
 
 def defended(net: nn.Module, defense: Defense | None, attacks: Mapping[str, Attack]) -> nn.Module:

@@ -15,6 +15,7 @@ from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_la
 from energy_at.cli.generation_fits import TrainingImages
 from energy_at.cli.generation_output import Output
 from energy_at.cli.generation_quality import Judges, Quality, load_judges
+from energy_at.cli.lock import only_one
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData
@@ -99,7 +100,7 @@ def generate(
     train = TrainingImages(data, train_count, Path(cache), fabric.device)
     folder = output_folder(output, ckpt_path, net, "generation")
     channels_last = in_channels_last(net, fabric.device, channels_last)
-    with exact(net, fabric.device, channels_last) as net:
+    with only_one(folder, fabric.is_global_zero), exact(net, fabric.device, channels_last) as net:
         recipe = Recipe(net, init, sampler, None, classes or range(data.num_classes), seed)
         with fabric.rank_zero_first(local=True):
             recipe, setting = train.recipe(recipe, net_neighbours, targets)

@@ -60,6 +60,12 @@ def check_unfinished(content: Mapping[str, Any], checkpoint: str, trainer: Names
         raise NothingToDoError(f"{checkpoint} is finished: {steps} of {most_steps} steps are trained; {more}")
 
 
+def run_folders(trainer: L.Trainer, resumed: Path | None) -> list[Path]:
+    """The folders of this training alone: of the run that goes on, or those that its CSVLoggers begin."""
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, CSVLogger)]
+    return [resumed] if resumed is not None else [Path(logger.log_dir) for logger in loggers]
+
+
 def go_on_in(run: Path, trainer: L.Trainer, step: int) -> None:
     """Have the trainer's CSVLoggers continue this run's files."""
     for logger in trainer.loggers:

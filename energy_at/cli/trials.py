@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energy_at.cli.children import run_process
+from energy_at.cli.lock import only_one
 from energy_at.evaluation.comparison import Trained
 from energy_at.evaluation.training_run import joined, read_run
 from energy_at.files import safe_name, write_file
@@ -72,15 +73,14 @@ class Trial:
         """Do what is not done yet.
 
         Raises:
-            InputError: if a process fails; with the end of what it said.
+            InputError: if a process fails, with the end of what it said; or if another command is at work on it.
         """
-        if not self.trained:
-            self._train()
-        for name in self._wanted:
-            if not self._judged(name):
-                where = [f"--ckpt_path={self._checkpoint(name)}", f"--output={self.folder / name}"]
-                self._call("evaluate", [*self.evaluate, *where], self.folder / f"evaluate-{name}.log")
-                write_file(self._asked(name), json.dumps(list(self.evaluate), indent=2) + "\n")
+        with only_one(self.folder):
+            if not self.trained:
+                self._train()
+            for name in self._wanted:
+                if not self._judged(name):
+                    self._judge(name)
 
     def result(self) -> Trained:
         """What became of it."""
@@ -116,6 +116,11 @@ class Trial:
             "epochs": len(read_run(part / "metrics.csv").rows),
         }
         write_file(part / "fit.json", json.dumps(told, indent=2) + "\n")
+
+    def _judge(self, name: str) -> None:
+        where = [f"--ckpt_path={self._checkpoint(name)}", f"--output={self.folder / name}"]
+        self._call("evaluate", [*self.evaluate, *where], self.folder / f"evaluate-{name}.log")
+        write_file(self._asked(name), json.dumps(list(self.evaluate), indent=2) + "\n")
 
     def _call(self, command: str, args: Sequence[str], log: Path) -> None:
         threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}

@@ -1,0 +1,91 @@
+"""One command at a time in a folder of results."""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import LeaseCompromise, SoftFileLease, Timeout
+
+from energy_at.files import writing
+from energy_at.types import InputError
+
+NAME = ".energy_at.lock"
+SILENCE_S = 60.0  # after which the lock of a process on another host counts for nothing
+
+
+@contextmanager
+def only_one(folder: Path, first: bool = True) -> Iterator[None]:
+    """Keep other commands out of a folder until this one has ended.
+
+    The lock names host and process and shows by its time that the process lives, so it needs no locks of the file
+    system. One whose process is gone is taken over: at once on the same host, on another after ``SILENCE_S`` without a
+    sign of life.
+
+    Args:
+        folder: made where there is none.
+        first: whether this is the first of the command's processes, which locks for all of them.
+
+    Raises:
+        InputError: if another command is at work there.
+    """
+    if not first:
+        yield
+        return
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lease = _acquired(folder)
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _acquired(folder: Path) -> SoftFileLease:
+    lease = _lease(folder)
+    try:
+        lease.acquire(timeout=0)
+    except Timeout:
+        owner = lease.owner
+        if owner is not None and owner.hostname != _own_host():
+            print(f"{_owner(lease)} has locked {folder}; waiting {SILENCE_S:.0f} s for a sign of life", file=sys.stderr)
+            _acquire_silent(lease, folder)
+        else:
+            raise _refusal(lease, folder) from None
+    return lease
+
+
+def _acquire_silent(lease: SoftFileLease, folder: Path) -> None:
+    try:
+        lease.acquire(timeout=1.2 * SILENCE_S)
+    except Timeout:
+        raise _refusal(lease, folder) from None
+
+
+def _refusal(lease: SoftFileLease, folder: Path) -> InputError:
+    return InputError(f"{_owner(lease)} is at work in {folder}; wait for its end, or choose another folder")
+
+
+def _owner(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    return "another command" if owner is None else f"process {owner.pid} on {owner.hostname}"
+
+
+def _own_host() -> str | None:
+    """As a lock names it: processes of two containers do not see each other, whatever their host's name."""
+    with tempfile.TemporaryDirectory() as folder, _lease(Path(folder)) as held:
+        return held.owner.hostname
+
+
+def _lease(folder: Path) -> SoftFileLease:
+    return SoftFileLease(folder / NAME, lease_duration=SILENCE_S, on_compromise=_end)
+
+
+def _end(lost: LeaseCompromise) -> None:
+    """End this process where another one has taken its folder, because it was silent for too long."""
+    if lost.reason == "owner-changed":
+        print(f"energy-at: another command has taken {Path(lost.lock_file).parent} over; ending", file=sys.stderr)
+        os.kill(os.getpid(), signal.SIGTERM)
