@@ -1,33 +1,8 @@
-"""Refusals: what cannot be trained on is turned into one sentence that names the file and the remedy."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+"""Refusals: what cannot be trained on is turned into one sentence that names its source and the remedy."""
 
 import numpy as np
 
-from energy_at.files import WriteError
-from energy_at.types import InputError, require
-
-
-@contextmanager
-def readable(path: Path, remedy: str) -> Iterator[None]:
-    """Turn whatever goes wrong while a file is fetched or read into an ``InputError``.
-
-    Args:
-        path: the file or folder being read.
-        remedy: what the user can do, an imperative clause.
-
-    Raises:
-        InputError: in place of every other exception but ``WriteError``.
-    """
-    try:
-        yield
-    except (InputError, WriteError):
-        raise
-    except Exception as error:  # readers fail on damaged input with anything, from zlib.error to AttributeError
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"{path} is missing or damaged ({reason}); {remedy}") from error
+from energy_at.types import require
 
 
 def check_arrays(

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
 from energy_at.data.downloaded import DownloadedData
 from energy_at.data.memory import Arrays
@@ -24,5 +25,14 @@ class CIFAR10(DownloadedData):
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def _open(self, split: str, download: bool) -> Arrays:
-        source = self.dataset(self.root, train=split == "train", download=download)
+        try:
+            source = self.dataset(self.root, train=split == "train", download=download)
+        except RuntimeError as error:  # which does not say of which file
+            raise RuntimeError(self._wrong_sums()) from error
         return source.data.transpose(0, 3, 1, 2), np.asarray(source.targets)
+
+    def _wrong_sums(self) -> str:
+        meta = self.dataset.meta
+        files = [*self.dataset.train_list, *self.dataset.test_list, (meta["filename"], meta["md5"])]
+        wrong = [name for name, md5 in files if not check_integrity(self.root / self.location / name, md5)]
+        return f"not as published: {', '.join(wrong)}"

@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
-from energy_at.data.checks import readable
 from energy_at.files import as_a_whole
+from energy_at.reading import in_mode, opened
 from energy_at.types import require
 
 CACHE = ".energy_at_cache"
@@ -87,8 +87,9 @@ def decode_cached(files: Sequence[str], size: tuple[int, int], resize: bool, roo
 
 
 def _read_image(file: str, size: tuple[int, int], resize: bool) -> np.ndarray:
-    with readable(Path(file), "replace or remove this image"), Image.open(file) as opened:
-        image = opened.convert("RGB")
+    with opened(file) as stored:
+        image = in_mode(stored, "RGB")
+        image.load()
     if (image.height, image.width) != size:
         require(
             resize,
@@ -100,10 +101,10 @@ def _read_image(file: str, size: tuple[int, int], resize: bool) -> np.ndarray:
 
 
 def _fingerprint(files: Sequence[str], root: Path, resize: bool) -> str:
-    digest = hashlib.sha256(str(resize).encode())
+    digest = hashlib.sha256(f"2 {resize}".encode())  # the number of what this module makes of a file
     for file in files:
         stat = os.stat(file)
-        digest.update(f"{os.path.relpath(file, root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{os.path.relpath(file, root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
     return digest.hexdigest()[:20]
 
 

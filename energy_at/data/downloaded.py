@@ -3,9 +3,9 @@
 from abc import abstractmethod
 from contextlib import nullcontext
 
-from energy_at.data.checks import readable
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.files import writing
+from energy_at.reading import readable
 
 REMEDY = "delete it and run again with internet access and download=True, or put the official files there"
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from energy_at.reading import images_in, readable
 from energy_at.types import require
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def list_classes(folder: Path) -> list[str]:
@@ -21,7 +20,7 @@ def list_classes(folder: Path) -> list[str]:
     """
     layout = f"expected {folder}/<class>/<image>.jpg (or .jpeg, .png): put the images there or correct root"
     require(folder.is_dir(), f"there is no folder {folder}; {layout}")
-    with os.scandir(folder) as entries:
+    with readable(folder, "correct the folder"), os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     require(len(names) > 0, f"{folder} has no class folders; {layout}")
     return names
@@ -59,7 +58,7 @@ def list_images(folder: Path, classes: list[str], within: str = "") -> tuple[lis
     Raises:
         InputError: if a class has no images.
     """
-    per_class = [_images_in(folder / name / within) for name in classes]
+    per_class = [images_in(folder / name / within) for name in classes]
     for name, files in zip(classes, per_class, strict=True):
         require(
             len(files) > 0,
@@ -67,10 +66,3 @@ def list_images(folder: Path, classes: list[str], within: str = "") -> tuple[lis
         )
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
     return [file for files in per_class for file in files], labels
-
-
-def _images_in(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES))

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from PIL import Image
-
-from energy_at.data.checks import readable
 from energy_at.data.decoding import decode_cached
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.memory import Arrays, InMemoryData
+from energy_at.reading import opened
 from energy_at.types import require
 
 
@@ -93,7 +91,7 @@ class ImageFolder(InMemoryData):
         if self.image_size is not None:
             return self.image_size, self.image_size
         first = list_images(self.root / "train", list(self.class_names[:1]))[0][0]
-        with readable(Path(first), "replace or remove this image"), Image.open(first) as image:
+        with opened(first) as image:
             return image.height, image.width
 
     def _read(self, split: str) -> Arrays:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from energy_at.data.base import ImageData, Split
-from energy_at.data.checks import readable
 from energy_at.data.decoding import resize_crop
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import ChosenBatches, EvalBatches, generator
+from energy_at.reading import in_mode, opened
 from energy_at.types import require
 
 
@@ -136,10 +135,9 @@ class ReadImage:
 
     def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
         """The image, uint8 ``[3, size, size]``, and its label."""
-        path = os.fsdecode(self.files[index])
-        with readable(Path(path), "replace or remove this image"), Image.open(path) as image:
+        with opened(os.fsdecode(self.files[index])) as image:
             if self.seed is None:
-                image = resize_crop(image.convert("RGB"), self.resize, self.size)
+                image = resize_crop(in_mode(image, "RGB"), self.resize, self.size)
             else:
                 image = random_resized_crop(image, self.size, generator(self.seed, epoch, 1 + index))
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), int(self.labels[index])

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from energy_at.data.augment import draw_crop_flip
 from energy_at.data.sampling import Batches, generator
+from energy_at.types import InputError
 
 
 class Loader(ABC):
@@ -122,7 +123,10 @@ class FileLoader(Loader):
 
     def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
         self._keys.start = start
-        yield from self._loader
+        try:
+            yield from self._loader
+        except InputError as error:  # of which a worker's comes with all of its traceback
+            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
 
 
 class _Keys:

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from PIL import Image
 
+from energy_at.reading import in_mode
+
 Box = tuple[int, int, int, int]
 
 
@@ -43,6 +45,5 @@ def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator)
     image.draft("RGB", (math.ceil(full[0] * size / w), math.ceil(full[1] * size / h)))
     across, down = image.width / full[0], image.height / full[1]
     box = (left * across, top * down, (left + w) * across, (top + h) * down)
-    pixels = image if image.mode == "RGB" else image.convert("RGB")  # which would copy all of it otherwise
-    crop = pixels.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    crop = in_mode(image, "RGB").resize((size, size), Image.Resampling.BILINEAR, box=box)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from energy_at.data.checks import check_arrays, readable
+from energy_at.data.checks import check_arrays
+from energy_at.reading import readable
 from energy_at.types import require
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets.utils import download_url, extract_archive
 
-from energy_at.data.checks import readable
 from energy_at.data.decoding import decode_cached
 from energy_at.data.downloaded import REMEDY
 from energy_at.data.folders import list_images
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.files import writing
+from energy_at.reading import readable
 from energy_at.types import require
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from energy_at.generation.fitted import ClassTable
 from energy_at.generation.noise import START, choice
 from energy_at.generation.starts import ClassInit
-from energy_at.types import Images, InputError, require
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from energy_at.reading import SUFFIXES, in_mode, opened
+from energy_at.types import Images, require
 
 
 class FolderInit(ClassInit):
@@ -54,9 +53,5 @@ class FolderInit(ClassInit):
 
 def _read(path: Path, channels: int, height: int, width: int) -> Tensor:
     """An image as uint8 [C, H, W]."""
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.fit(image.convert("L" if channels == 1 else "RGB"), (width, height))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error}); remove it or give another folder") from error
-    return pil_to_tensor(image)
+    with opened(path) as image:
+        return pil_to_tensor(ImageOps.fit(in_mode(image, "L" if channels == 1 else "RGB"), (width, height)))

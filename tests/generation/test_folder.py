@@ -52,7 +52,7 @@ def test_an_empty_folder_and_a_broken_file_are_told(tmp_path):
     with pytest.raises(InputError, match="images; give a folder that does"):
         fitted(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"broken\.png cannot be read as an image"):
+    with pytest.raises(InputError, match=r"broken\.png is missing or damaged"):
         fitted(tmp_path)
     with pytest.raises(InputError, match="limit: 10000"):
         FolderInit("x", limit=0)

@@ -1,0 +1,84 @@
+"""Files that others have made, above all their images: opened with care, and refused in one sentence."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from energy_at.files import WriteError
+from energy_at.types import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # also under another's suffix; some others have Pillow run programs
+REMEDY = "replace or remove this image"
+
+
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is fetched or read into an ``InputError``.
+
+    Args:
+        path: the file or folder being read.
+        remedy: what the user can do, an imperative clause.
+
+    Raises:
+        InputError: in place of every other exception but ``WriteError``.
+    """
+    try:
+        yield
+    except (InputError, WriteError):
+        raise
+    except Exception as error:  # readers fail on damaged input with anything, from zlib.error to AttributeError
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"{path} is missing or damaged ({reason}); {remedy}") from error
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """An image file, of which Pillow decodes what is asked of it.
+
+    Args:
+        path: of a file that holds a JPEG, PNG, WebP, GIF or BMP image, whatever its suffix.
+
+    Raises:
+        InputError: if that is not so, or if what is done with the image within fails.
+    """
+    with readable(Path(path), REMEDY), Image.open(path, formats=FORMATS) as image:
+        yield image
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The image in eight bits a channel: of 16 the upper eight are kept, where Pillow alone cuts at 255.
+
+    Args:
+        image: grey, palette, CMYK, with or without transparency, which is dropped.
+        mode: "RGB" or "L".
+    """
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def images_in(folder: Path) -> list[str]:
+    """The sorted paths of a folder's image files, by their suffix.
+
+    Raises:
+        InputError: if something with such a name is no file.
+    """
+    if not folder.is_dir():
+        return []
+    with readable(folder, "correct the folder"), os.scandir(folder) as entries:
+        images = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+    for entry in images:
+        _require_file(entry)
+    return sorted(entry.path for entry in images)
+
+
+def _require_file(entry: os.DirEntry) -> None:
+    """Refuse folders, pipes, and links that lead nowhere or round in a circle."""
+    with readable(Path(entry.path), REMEDY):
+        if not entry.is_file():
+            raise FileNotFoundError("there is no file behind this name")
