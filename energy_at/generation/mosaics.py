@@ -22,7 +22,7 @@ def draw_chains(stages: Tensor, name: str) -> Figure:
     figure = Figure(figsize=(INCHES * len(stages) + 1.6, INCHES * 3 + 0.5), layout="constrained")
     axes = figure.subplots()
     show_mosaic(axes, stages.transpose(0, 1), STAGES)
-    axes.set_title(name)
+    axes.set_title(name, parse_math=False)
     return figure
 
 
@@ -76,7 +76,7 @@ def show_mosaic(axes: Axes, rows: Sequence[Tensor], names: Sequence[str]) -> Non
     image = _joined([_joined(list(row), axis=2) for row in rows], axis=1)
     axes.imshow(image.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_xticks([])
-    axes.set_yticks([height * row + height / 2 - 1 for row in range(len(rows))], names)
+    axes.set_yticks([height * row + height / 2 - 1 for row in range(len(rows))], names, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

@@ -46,6 +46,7 @@ def test_a_mosaic_holds_every_image_with_white_between(channels):
 
 def test_chains_run_downwards():
     stages = images(7, 3, 3, 4, 5)
+    draw_chains(stages, r"a class of $\bad$ money").canvas.draw()  # which is no formula
     (axes,) = draw_chains(stages, "cat").axes
     assert axes.get_title() == "cat"
     for stage in range(3):

@@ -57,7 +57,7 @@ def _by_name(panel: Axes, rows: Sequence[Row], key: str) -> None:
         points = sorted(where(rows, case=case), key=lambda row: order[row["class"]])
         panel.plot(range(len(points)), column(points, key), marker="o", ms=4, lw=1, label=case, **look)
     turned = {"rotation": 40, "ha": "right"} if max(map(len, names)) > 2 else {}
-    panel.set_xticks(range(len(names)), names, fontsize=8, **turned)
+    panel.set_xticks(range(len(names)), names, fontsize=8, parse_math=False, **turned)
 
 
 def _by_rank(panel: Axes, rows: Sequence[Row], key: str) -> None:

@@ -110,3 +110,13 @@ def test_names_are_text_and_never_markup_or_paths(tmp_path):
     assert "&lt;b&gt;&amp;/../x" in (tmp_path / "report.html").read_text()
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"report.html", "means.csv", "conditions.json", "_b___.._x.images.csv"}
+
+
+def test_a_class_folders_name_is_text_whatever_it_is(tmp_path):
+    hostile = r"<img src=x onerror=alert(1)> $\bad$"
+    analysis = replace(analyses()[0], net="<script>alert(1)</script>", class_names=(hostile, "bee", "cat"))
+    page = write_report([analysis], tmp_path, [plate for plate in PLATES if plate.name == "classes"])
+    assert Page(page.read_text()).tags.count("img") == 1  # the figure
+    assert "script" not in Page(page.read_text()).tags
+    with (tmp_path / "classes.csv").open(newline="") as file:
+        assert hostile in {row["name"] for row in csv.DictReader(file)}
