@@ -1,4 +1,4 @@
-"""ImageNet's training loader on JPEG files, against decoding the files and nothing else, and against torchvision.
+"""ImageNet's training loader on JPEG files and on packed ones, against decoding alone, and against torchvision.
 
 The files are of ImageNet's size, 500x375 pixels and some 100 KB, with noise of all scales as natural images have; they
 lie in a temporary folder, and in memory once they were read. All use as many worker processes as there are
@@ -28,6 +28,8 @@ from benchmarks.setting import Setting
 from benchmarks.timing import alternate, compare
 from benchmarks.watch import cores
 from energy_at.data import ImageNet
+from energy_at.data.listing import listed
+from energy_at.data.shards import pack
 
 WIDTH, HEIGHT, BATCH = 500, 375, 32
 PICTURES = 16  # different ones; the rest are copies under other names
@@ -43,14 +45,19 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
 
 def compared(folder: Path, count: int, setting: Setting) -> list[dict[str, Any]]:
     """The rows, on a folder of images."""
-    data = ImageNet(folder, BATCH, val_size=0, num_classes=2, num_workers=cores())
+    data, packed = (
+        ImageNet(folder, BATCH, val_size=0, num_classes=2, num_workers=cores(), shards=shards)
+        for shards in (None, pack_images(folder))
+    )
     data.setup("fit")
+    packed.setup("fit")
     pixels, crops = loading(folder, decoded), loading(folder, cropped)
     seen = loading(folder, torchvision_transform())
     loader = data.train_dataloader()
     steps = {
         "ours": partial(deliver, loader, setting, data.on_after_batch_transfer),
         "bytes": partial(deliver, loader, setting),
+        "packed": partial(deliver, packed.train_dataloader(), setting),
         "decoding": partial(deliver, pixels, setting),
         "bound": partial(deliver, crops, setting),
         "reference": partial(deliver, seen, setting),
@@ -60,9 +67,18 @@ def compared(folder: Path, count: int, setting: Setting) -> list[dict[str, Any]]
     found = [
         compare("crops of 224 from JPEG files: ours as bytes / decoding alone", took["bytes"], took["decoding"]),
         compare("crops of 224 from JPEG files: ours as bytes / decoding and cropping", took["bytes"], took["bound"]),
+        compare("crops of 224 from packed JPEGs: as bytes / decoding and cropping", took["packed"], took["bound"]),
         compare("crops of 224 from JPEG files: torchvision's loader / ours", took["reference"], took["ours"]),
     ]
     return [row | {"images_per_second": rates, "workers": cores()} for row in found]
+
+
+def pack_images(folder: Path) -> Path:
+    """The same images in shards."""
+    shards = folder / "shards"
+    for split in ("train", "val"):
+        pack(listed(folder / split, folder), shards, split, per_shard=100)
+    return shards
 
 
 def deliver(loader: Any, setting: Setting, last: Callable[[Any], Any] = lambda batch: batch) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -37,16 +38,17 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
+def opened(file: str | Path | IO[bytes], name: str | None = None) -> Iterator[Image.Image]:
     """An image file, of which Pillow decodes what is asked of it.
 
     Args:
-        path: of a file that holds a JPEG, PNG, WebP, GIF or BMP image, whatever its suffix.
+        file: a JPEG, PNG, WebP, GIF or BMP image, whatever its suffix.
+        name: of what has no path, for the message.
 
     Raises:
         InputError: if that is not so, or if what is done with the image within fails.
     """
-    with readable(Path(path), REMEDY), Image.open(path, formats=FORMATS) as image:
+    with readable(Path(name or str(file)), REMEDY), Image.open(file, formats=FORMATS) as image:
         yield image
 
 

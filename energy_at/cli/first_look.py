@@ -20,6 +20,7 @@ FUNCTIONS = {
     "analyze": "the energy picture of one or several nets: figures, their numbers and a report",
     "generate": "draw images from a robust classifier",
     "reproduce": "train and evaluate the methods of a table with several seeds",
+    "pack": "pack a folder of images into a few large files, for file systems of clusters",
 }
 COMMANDS = LIGHTNING_COMMANDS | FUNCTIONS
 SECTIONS = (

@@ -1,21 +1,25 @@
 """ImageNet, and any folder of images too large for memory."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from energy_at.data.base import ImageData, Split
-from energy_at.data.decoding import resize_crop
-from energy_at.data.folders import list_classes, list_images, require_same_classes
+from energy_at.data.decoding import CACHE, resize_crop
+from energy_at.data.folders import require_same_classes
+from energy_at.data.listing import ImageFiles, listed
 from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import ChosenBatches, EvalBatches, generator
-from energy_at.reading import in_mode, opened
+from energy_at.data.shards import ImageShards
+from energy_at.reading import in_mode
 from energy_at.types import require
+
+Stored: TypeAlias = ImageFiles | ImageShards
 
 
 class ImageNet(ImageData):
@@ -39,6 +43,7 @@ class ImageNet(ImageData):
         eval_folder: name of the folder with the test images.
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
+        shards: folder that ``energy-at pack`` has written, from which the same images are read in place of ``root``.
 
     Raises:
         InputError: if an argument is out of range.
@@ -61,8 +66,9 @@ class ImageNet(ImageData):
         num_workers: int = 8,
         eval_folder: str = "val",
         train_size: int | None = None,
+        shards: str | Path | None = None,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
+        super().__init__(shards or root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
         require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
         require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
         require(
@@ -71,7 +77,16 @@ class ImageNet(ImageData):
         )
         self.num_classes, self.image_shape = num_classes, (3, image_size, image_size)
         self.resize, self.num_workers, self.eval_folder = resize, num_workers, eval_folder
-        self._files: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.shards = shards
+        self._parts: dict[str, tuple[Stored, np.ndarray]] = {}
+
+    def prepare_data(self) -> None:
+        """List the folders on one process; the others read what it keeps beside them.
+
+        Raises:
+            InputError: as ``setup``.
+        """
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
         """List and check the folders, once.
@@ -80,70 +95,67 @@ class ImageNet(ImageData):
             stage: not used; both folders are checked before anything starts.
 
         Raises:
-            InputError: if a folder or a class is missing or empty, or the number of classes is not ``num_classes``.
+            InputError: if a folder, a shard or a class is missing or empty, or the number of classes is not
+                ``num_classes``.
         """
-        if self._files:
+        if self._parts:
             return
-        train, test = self.root / "train", self.root / self.eval_folder
-        classes = list_classes(train)
+        train = self._stored("train")
         require(
-            len(classes) == self.num_classes,
-            f"{train} has {len(classes)} class folders, not num_classes={self.num_classes};"
+            len(train.classes) == self.num_classes,
+            f"{self.root / 'train'} has {len(train.classes)} class folders, not num_classes={self.num_classes};"
             " correct the number or the folders",
         )
-        require_same_classes(train, test)
-        self.class_names = tuple(classes)
-        files, labels = _listing(train, classes)
-        kept, held = self._divided(labels)
-        self._files = {
-            "train": (files[kept], labels[kept]),
-            "val": (files[held], labels[held]),
-            "test": _listing(test, classes),
-        }
+        if self.shards is None:
+            require_same_classes(self.root / "train", self.root / self.eval_folder)
+        test = self._stored(self.eval_folder)
+        self.class_names = tuple(train.classes)
+        kept, held = self._divided(train.labels)
+        self._parts = {"train": (train, kept), "val": (train, held), "test": (test, np.arange(len(test.labels)))}
 
-    def _train_loader(self) -> FileLoader:
-        files, labels = self._files["train"]
-        read = ReadImage(files, labels, self.image_shape[1], self.resize, self.seed if self.augment else None)
-        return FileLoader(read, self._train_batches(len(labels)), self.num_workers)
+    def _stored(self, split: str) -> Stored:
+        if self.shards is not None:
+            return ImageShards(self.root, split)
+        return listed(self.root / split, self.root / CACHE)
 
     def labels(self, split: Split) -> np.ndarray:
         """See ``ImageData``."""
-        return self._files[split][1]
+        stored, chosen = self._parts[split]
+        return stored.labels[chosen]
+
+    def _train_loader(self) -> FileLoader:
+        read = ReadImage(*self._parts["train"], self.image_shape[1], self.resize, self.seed if self.augment else None)
+        return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
 
     def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> FileLoader:
-        read = ReadImage(*self._files[split], self.image_shape[1], self.resize)
+        read = ReadImage(*self._parts[split], self.image_shape[1], self.resize)
         return FileLoader(read, sampler, self.num_workers)
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Reads and crops one image file, in a worker process.
+    """Reads and crops one image, in a worker process.
 
     Args:
-        files: encoded paths ``[N]``.
-        labels: int64 ``[N]``.
+        stored: what the images are read from.
+        chosen: int64 [N], which of them make up the split.
         size: side of the crop in pixels.
         resize: shorter side before the central crop.
         seed: of random crops and flips; ``None`` for central crops.
     """
 
-    files: np.ndarray
-    labels: np.ndarray
+    stored: Stored
+    chosen: np.ndarray
     size: int
     resize: int
     seed: int | None = None
 
     def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
         """The image, uint8 ``[3, size, size]``, and its label."""
-        with opened(os.fsdecode(self.files[index])) as image:
+        place = int(self.chosen[index])
+        with self.stored.opened(place) as image:
             if self.seed is None:
                 image = resize_crop(in_mode(image, "RGB"), self.resize, self.size)
             else:
                 image = random_resized_crop(image, self.size, generator(self.seed, epoch, 1 + index))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), int(self.labels[index])
-
-
-def _listing(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    files, labels = list_images(folder, classes)
-    # one array instead of a million strings: reading a string's reference count would copy its page in every worker
-    return np.array([os.fsencode(file) for file in files]), labels
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), int(self.stored.labels[place])
