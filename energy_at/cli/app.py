@@ -19,6 +19,7 @@ import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
+from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import plain_reasons
@@ -58,6 +59,8 @@ def run(args: Sequence[str]) -> int:
         return _failed(error, 1)
     except EndedError as error:
         return _failed(*error.args)
+    except KeyboardInterrupt:
+        return _failed("interrupted; the same command goes on where it stopped", 130)
     except NothingToDoError as told:
         print(f"energy-at: {told}")
     return 0
@@ -127,6 +130,7 @@ class EnergyCLI(LightningCLI):
         with plain_reasons():
             super().instantiate_classes()
         self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
+        self.trainer.callbacks.insert(1, EndTogether())
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
         """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
@@ -154,7 +158,7 @@ class EnergyCLI(LightningCLI):
             super()._run_subcommand(subcommand)
         except SIGTERMException:  # by itself it would leave with code 0, as if the training were finished
             raise EndedError(f"ended by SIGTERM; {how_to_go_on(self.trainer)}", 143) from None
-        except SystemExit:  # in which Lightning ends what Ctrl-C has interrupted
+        except (SystemExit, KeyboardInterrupt):  # in which Lightning ends what Ctrl-C has interrupted, once or twice
             if not self.trainer.interrupted or subcommand != "fit":
                 raise
             raise EndedError(f"interrupted; {how_to_go_on(self.trainer)}", 130) from None

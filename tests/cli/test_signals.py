@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import lightning as L
@@ -93,6 +94,46 @@ def test_a_table_that_is_told_to_end_takes_its_training_with_it(tmp_path):
     assert not _running(tmp_path)
     assert "interrupted; the same command goes on where it stopped" in (tmp_path / "said").read_text()
     assert not list(training.rglob("fit.json"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux which processes run")
+@pytest.mark.parametrize("whom", ["all of them", "the second alone"])
+def test_two_processes_end_together_however_often_and_whichever_is_told(whom, tmp_path):
+    long = ["-c=digits_rsfgsm_at.yaml", "-c=parts/ddp.yaml", "--trainer.max_epochs=1000"]
+    line = [sys.executable, "-m", "energy_at", "fit", *long, "--trainer.accelerator=cpu", "--trainer.devices=2"]
+    with (tmp_path / "said").open("w") as said:
+        first = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
+        try:
+            _wait_for(lambda: list(tmp_path.rglob("last.ckpt")))
+            told = [process for process in _running(tmp_path) if whom == "all of them" or int(process) != first.pid]
+            for number in [*told, *told]:
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGTERM)
+            assert first.wait(timeout=60) == 143
+            _wait_for(lambda: not _running(tmp_path), seconds=30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(first.pid, signal.SIGKILL)
+    said = (tmp_path / "said").read_text()
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("energy-at: ended by SIGTERM; energy-at fit --resume /")
+    run = tmp_path / "runs/digits_rsfgsm_at/version_0"
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] >= 0
+    assert not [path for path in run.rglob(".*") if path.is_file()]
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_ctrl_c_is_one_line_and_not_a_traceback(command, tmp_path, monkeypatch, capsys):
+    def pressed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("energy_at.data.digits.Digits._read", pressed)
+    args = SMALL if command == "fit" else ["-c=eval_digits.yaml", "--net=SmallNet"]
+    before = signal.getsignal(signal.SIGINT)
+    assert main([command, *args]) == 130
+    signal.signal(signal.SIGINT, before)  # which Lightning takes no notice of from then on
+    assert capsys.readouterr().err.splitlines()[-1].startswith("energy-at: interrupted; ")
 
 
 def _running(folder):
