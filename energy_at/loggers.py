@@ -181,8 +181,13 @@ def _text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cut_back(path: Path, step: int) -> None:
-    """Keep the rows up to this step."""
+    """Keep the whole rows of the training up to this step; what is tested, is tested again."""
     header, rows = _rows(path)
     if header:
-        place = header.index("step")
-        write_file(path, _text([header, *(row for row in rows if row[place] and float(row[place]) <= step)]))
+        named = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
+        write_file(path, _text([header, *(list(row.values()) for row in named if _is_kept(row, step))]))
+
+
+def _is_kept(row: dict[str, str], step: int) -> bool:
+    tested = row.get("name", "").startswith("test/")  # in a file of histograms
+    return row["step"] != "" and float(row["step"]) <= step and not tested

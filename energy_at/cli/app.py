@@ -9,7 +9,7 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_only
@@ -30,6 +30,7 @@ from energy_at.cli.resume import (
     check_unfinished,
     go_on_in,
     how_to_go_on,
+    is_judged,
     run_folders,
     run_of,
     training_in,
@@ -139,9 +140,11 @@ class EnergyCLI(LightningCLI):
             return
         content = training_in(path)
         if self.config.subcommand == "fit":
-            check_unfinished(content, path, config.trainer)
+            run = run_of(path)
+            if is_judged(run) or config.trainer.limit_test_batches == 0:
+                check_unfinished(content, path, config.trainer)
             self._resumed_step = int(content["global_step"])
-            self.resumed_run = run_of(path) if config.resume_in == "run" else None
+            self.resumed_run = run if config.resume_in == "run" else None
 
     def _run_subcommand(self, subcommand: str) -> None:
         first = subcommand == "fit" and rank_zero_only.rank == 0
@@ -173,7 +176,7 @@ class EnergyCLI(LightningCLI):
         for callback in self.trainer.callbacks:
             if isinstance(callback, WeightAveraging):
                 callback._average_model = None  # else it loads what was averaged, in place of the average
-        paths = [callback.best_model_path for callback in self.trainer.checkpoint_callbacks]
+        paths = [self._path_of(callback) for callback in self.trainer.checkpoint_callbacks]
         judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack)
 
@@ -181,6 +184,11 @@ class EnergyCLI(LightningCLI):
         """Print the table of one checkpoint."""
         path = self._get(self.config, "ckpt_path")
         write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack)
+
+    def _path_of(self, callback: ModelCheckpoint) -> str | None:
+        """Of its checkpoint; the last is the one that this training went on from where nothing was left to train."""
+        goes_on = isinstance(callback, LastCheckpoint) and not callback.best_model_path
+        return self._get(self.config, "ckpt_path") if goes_on else callback.best_model_path
 
     def _judge(self, path: str) -> Judgement:
         self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False, weights_only=True)

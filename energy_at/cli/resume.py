@@ -8,6 +8,7 @@ import lightning as L
 from jsonargparse import Namespace
 
 from energy_at.callbacks import LastCheckpoint
+from energy_at.cli.summary import RESULTS
 from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.loggers import CSVLogger
 from energy_at.types import require
@@ -40,6 +41,11 @@ def run_of(checkpoint: str) -> Path | None:
     path = Path(checkpoint).absolute()
     run = path.parents[1]
     return run if path.parent.name == "checkpoints" and (run / "metrics.csv").is_file() else None
+
+
+def is_judged(run: Path | None) -> bool:
+    """Whether a training that was ended after its last epoch has nothing left to do."""
+    return run is None or (run / RESULTS).is_file()
 
 
 def check_unfinished(content: Mapping[str, Any], checkpoint: str, trainer: Namespace) -> None:

@@ -35,6 +35,7 @@ def judgement(trainer: L.Trainer, path: str | None) -> Judgement:
     return Judgement(Path(path).stem if path else "untrained", epoch, **metrics)
 
 
+RESULTS = "results.json"  # the last that a training writes
 METRICS = [field.name for field in fields(Judgement)][2:]
 HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "dE(x)", "dE(x,y)")
 
@@ -47,7 +48,7 @@ def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -
     if folder is None:
         return
     content = {"split": "test", "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
-    write_file(Path(folder) / "results.json", json.dumps(content, indent=2) + "\n")
+    write_file(Path(folder) / RESULTS, json.dumps(content, indent=2) + "\n")
     print(f"Run folder: {folder}")
 
 

@@ -53,6 +53,21 @@ def test_an_interrupted_run_goes_on_in_its_folder_with_the_curves_of_one_that_wa
     assert all(torch.equal(value, other["state_dict"][key]) for key, value in one["state_dict"].items())
 
 
+def test_a_run_that_was_ended_before_it_was_judged_is_judged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *SMALL])
+    run = tmp_path / RUN
+    left = {path: path.read_bytes() for path in run.rglob("*") if path.suffix in (".csv", ".json", ".png", ".ckpt")}
+    (run / "results.json").unlink()
+    *_, newest = (run / "histograms.csv").read_text().splitlines()
+    assert ",test/" in newest
+    with (run / "histograms.csv").open("a") as file:
+        file.write(newest[:-7])  # killed while it wrote
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert {path: path.read_bytes() for path in left} == left
+    assert len(left) == 6
+
+
 def test_a_finished_run_says_so_and_goes_on_when_more_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main(["fit", *SMALL])
