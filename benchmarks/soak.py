@@ -35,20 +35,21 @@ TRAINING = (
     *("fit", "-c", "digits_rsfgsm_der.yaml", "--trainer.max_epochs=3", "--trainer.accelerator=cpu"),
     *("--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1", "--plot.seconds=0"),
 )
+BATCHES = ("--count=120", "--data.eval_batch_size=12")
 NET = ("--ckpt_path=../../net.ckpt", "--accelerator=cpu", "--output=out")
 TABLE = """
 name: soak
 title: Soak
 runs: {RS-FGSM: "", DER: --model DER}
 seeds: [0]
-fit: -c digits_rsfgsm_at.yaml --trainer.max_epochs 3 --trainer.accelerator cpu
+fit: -c digits_rsfgsm_at.yaml --trainer.max_epochs 2 --trainer.accelerator cpu
 evaluate: -c eval_digits.yaml --only "[fgsm]" --accelerator cpu
 """
 COMMANDS: dict[str, tuple[str, ...]] = {
     "fit": TRAINING,
-    "evaluate": ("evaluate", "-c", "eval_digits.yaml", "--data.eval_batch_size=60", "--only=[pgd-20, pgd-50-10]", *NET),
-    "analyze": ("analyze", "-c", "analyze_digits.yaml", "--data.eval_batch_size=60", *NET),
-    "generate": ("generate", "-c", "generate_digits.yaml", "--n=2000", "--batch_size=100", *NET),
+    "evaluate": ("evaluate", "-c", "eval_digits.yaml", "--only=[pgd-20, cw-linf-50]", *BATCHES, *NET),
+    "analyze": ("analyze", "-c", "analyze_digits.yaml", "--figures=[distributions, smoothness]", *BATCHES, *NET),
+    "generate": ("generate", "-c", "generate_digits.yaml", "--n=1000", "--batch_size=50", *NET),
     "reproduce": ("reproduce", "soak.yaml"),
     "saving": (*TRAINING, "--trainer.max_epochs=15", "--trainer.limit_train_batches=2"),
 }
