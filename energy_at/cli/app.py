@@ -24,10 +24,12 @@ from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import plain_reasons
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
+from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
     EndedError,
     NothingToDoError,
     check_unfinished,
+    data_state,
     go_on_in,
     how_to_go_on,
     is_judged,
@@ -37,6 +39,7 @@ from energy_at.cli.resume import (
 )
 from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, judgement, write_summary
+from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
@@ -60,6 +63,10 @@ def run(args: Sequence[str]) -> int:
         return _failed(error, 1)
     except EndedError as error:
         return _failed(*error.args)
+    except RuntimeError as error:
+        if not is_echo(error):
+            raise
+        return _failed(ECHO, 1)
     except KeyboardInterrupt:
         return _failed("interrupted; the same command goes on where it stopped", 130)
     except NothingToDoError as told:
@@ -132,10 +139,11 @@ class EnergyCLI(LightningCLI):
             super().instantiate_classes()
         self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
         self.trainer.callbacks.insert(1, EndTogether())
+        end_with_this(self.trainer.strategy.launcher)
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
         """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
-        self.resumed_run, path = None, config.get("ckpt_path")
+        self.resumed_run, self._data_state, path = None, {}, config.get("ckpt_path")
         if not path or path in ("best", "last", "hpc") or "://" in path:
             return
         content = training_in(path)
@@ -143,11 +151,13 @@ class EnergyCLI(LightningCLI):
             run = run_of(path)
             if is_judged(run) or config.trainer.limit_test_batches == 0:
                 check_unfinished(content, path, config.trainer)
-            self._resumed_step = int(content["global_step"])
+            self._resumed_step, self._data_state = int(content["global_step"]), data_state(content)
             self.resumed_run = run if config.resume_in == "run" else None
 
     def _run_subcommand(self, subcommand: str) -> None:
         first = subcommand == "fit" and rank_zero_only.rank == 0
+        if isinstance(self.datamodule, ImageData):
+            self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
         with ExitStack() as stack:
             for folder in run_folders(self.trainer, self.resumed_run) if first else ():
                 stack.enter_context(only_one(folder))
@@ -228,5 +238,7 @@ def _run_name(configs: list[Path]) -> str | None:
 
 
 def _failed(reason: Exception | str, code: int) -> int:
-    print(f"energy-at: {reason}", file=sys.stderr)
+    rank = rank_zero_only.rank
+    bar = "\n" if rank or reason is ECHO else ""  # of the first process, in whose line the message would begin
+    print(f"{bar}energy-at: {f'process {rank}: ' if rank else ''}{reason}", file=sys.stderr)
     return code

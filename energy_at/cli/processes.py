@@ -1,9 +1,18 @@
 """Several processes, one a device, as Lightning Fabric starts them; on a cluster, as its scheduler has started them."""
 
+import atexit
+import subprocess
+import time
+from typing import Any
+
 import torch
 from lightning.fabric import Fabric
 
 from energy_at.cli.messages import plain_reasons
+
+LAST_WORDS_S = 5.0
+ECHOES = ("Connection closed by peer", "Connection reset by peer", "timeout caused pair closure", "Broken pipe")
+ECHO = "ended, because another process has ended or does not answer; it says why, unless it hangs"
 
 
 def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
@@ -19,8 +28,34 @@ def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
     """
     with plain_reasons():
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
+    end_with_this(fabric.strategy.launcher)
     fabric.launch()
     return fabric
+
+
+def end_with_this(launcher: Any) -> None:
+    """Have the processes that this one starts end when it ends, after a moment for what they still have to say.
+
+    Lightning leaves one that hangs behind where this one fails.
+
+    Args:
+        launcher: of a strategy; one that starts no processes is left alone.
+    """
+    atexit.register(_end, launcher)
+
+
+def _end(launcher: Any) -> None:
+    until = time.monotonic() + LAST_WORDS_S
+    for process in getattr(launcher, "procs", ()):
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def is_echo(error: BaseException) -> bool:
+    """Whether an error says no more than that another process has ended, or does not answer."""
+    return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in ECHOES)
 
 
 def gathered(part: object) -> list:

@@ -36,6 +36,11 @@ def training_in(path: str) -> Mapping[str, Any]:
     return content
 
 
+def data_state(content: Mapping[str, Any]) -> Mapping[str, int]:
+    """What a data module of this package has said of itself in a training's checkpoint."""
+    return next((part for part in content.values() if isinstance(part, Mapping) and "global_batch" in part), {})
+
+
 def run_of(checkpoint: str) -> Path | None:
     """The run's folder in which a checkpoint lies; None where it was moved elsewhere."""
     path = Path(checkpoint).absolute()

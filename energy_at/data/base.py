@@ -1,6 +1,7 @@
 """What every image data set shares: its description, its split, its loaders, and the last step on the device."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -74,11 +75,37 @@ class ImageData(L.LightningDataModule, ABC):
 
     def state_dict(self) -> dict[str, int]:
         """How far the training loader came, so that a run resumed within an epoch continues with the next batch."""
-        return self._training.state_dict() if self._training is not None else {}
+        if self._training is None:
+            return {}
+        return self._training.state_dict() | {"global_batch": self._training.sampler.global_batch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before."""
+        """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before.
+
+        Raises:
+            InputError: if the global batch is another one.
+        """
+        self.check_resumable(state_dict, self._rank()[1])
         self._resume_at = state_dict or None
+
+    def check_resumable(self, state_dict: Mapping[str, int], processes: int) -> None:
+        """Refuse to go on with another global batch: steps, epochs and schedules would mean something else.
+
+        Args:
+            state_dict: of this data module in the checkpoint.
+            processes: that go on.
+
+        Raises:
+            InputError: if the global batch is another one; with the batch size that keeps it.
+        """
+        now = self.batch_size * processes
+        before = state_dict.get("global_batch", now)
+        each = f"give --data.batch_size {before // processes}" if before % processes == 0 else "take a divisor of it"
+        require(
+            before == now,
+            f"this training's batch is {before} images, but {processes} processes with batch_size {self.batch_size}"
+            f" make it {now}; {each}",
+        )
 
     def val_dataloader(self) -> Loader | list:
         """The held-out part of the training images; an empty list if ``val_size`` is 0."""

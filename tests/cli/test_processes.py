@@ -1,0 +1,67 @@
+"""Several processes of a training: what one of them has to say is said once, and none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import lightning as L
+import pytest
+
+from energy_at.cli import main
+from energy_at.types import InputError
+from tests.cli.test_app import SMALL
+from tests.cli.test_signals import _running, _wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+LINE = (
+    *(sys.executable, "-m", "energy_at", "fit", "-c=digits_rsfgsm_at.yaml", "--trainer.accelerator=cpu"),
+    *("--trainer.devices=2", "--trainer.strategy=lightning.pytorch.strategies.DDPStrategy"),
+    *("--trainer.strategy.timeout=0:00:10", "--trainer.callbacks+=tests.cli.test_processes.Fails"),
+)
+
+
+class Fails(L.Callback):
+    """The second process fails after a step, or does not go on."""
+
+    def __init__(self, hangs: bool = False) -> None:
+        self.hangs = hangs
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_rank == 1 and trainer.global_step == 4:
+            if self.hangs:
+                time.sleep(10_000)
+            raise InputError("7.jpg is damaged; remove it")
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_process_that_fails_says_why_and_one_that_hangs_is_ended(hangs, tmp_path):
+    with (tmp_path / "said").open("w") as said:
+        env, line = os.environ | {"PYTHONPATH": str(REPOSITORY)}, [*LINE, f"--trainer.callbacks.hangs={hangs}"]
+        first = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True, env=env)
+        try:
+            assert first.wait(timeout=100) == 1
+            _wait_for(lambda: not _running(tmp_path), seconds=10)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(first.pid, signal.SIGKILL)
+    said = (tmp_path / "said").read_text()
+    lines = [line for line in said.splitlines() if line.startswith("energy-at: ")]
+    echo = "energy-at: ended, because another process has ended or does not answer; it says why, unless it hangs"
+    assert sorted(lines) == ([echo] if hangs else [echo, "energy-at: process 1: 7.jpg is damaged; remove it"])
+    assert "Traceback" not in said
+
+
+def test_a_training_goes_on_with_its_own_global_batch_or_not_at_all(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *SMALL])
+    again = ["fit", "--resume", "runs/digits_rsfgsm_der/version_0", "--trainer.max_epochs=3"]
+    assert main([*again, "--trainer.devices=2"]) == 2
+    reason = "energy-at: this training's batch is 64 images, but 2 processes with batch_size 64 make it 128;"
+    assert capsys.readouterr().err.splitlines()[-1] == f"{reason} give --data.batch_size 32"
+    assert main([*again, "--data.batch_size=100"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("batch_size 100 make it 100; give --data.batch_size 64")
+    assert main(again) == 0
