@@ -11,7 +11,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -37,6 +36,7 @@ from energy_at.cli.resume import (
     run_of,
     training_in,
 )
+from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, judgement, write_summary
 from energy_at.data.base import ImageData
@@ -120,10 +120,13 @@ class EnergyCLI(LightningCLI):
         """Refuse a callback that is asked for twice; name the run's folder, and that of a SLURM job's checkpoints."""
         config = self.config[self.config.subcommand]
         _require_each_once(config.trainer.callbacks or [])
+        self.job = job_of(config)
+        if self.job is not None:
+            # Lightning goes on from the newest checkpoint there, whichever job has written it
+            config.trainer.default_root_dir = str(self.job.folder)
+            if self.config.subcommand == "fit":
+                config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
         self._look_at_checkpoint(config)
-        if SLURMEnvironment.detect() and config.trainer.default_root_dir is None:
-            # a job that was requeued goes on from the newest checkpoint there, whichever job has written it
-            config.trainer.default_root_dir = f"runs/slurm/{SLURMEnvironment.job_id()}"
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
@@ -139,6 +142,8 @@ class EnergyCLI(LightningCLI):
             super().instantiate_classes()
         self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
         self.trainer.callbacks.insert(1, EndTogether())
+        if self.job is not None:
+            self.trainer.callbacks.insert(2, self.job)
         end_with_this(self.trainer.strategy.launcher)
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
@@ -148,7 +153,7 @@ class EnergyCLI(LightningCLI):
             return
         content = training_in(path)
         if self.config.subcommand == "fit":
-            run = run_of(path)
+            run = run_of(path) or (self.job and self.job.run)
             if is_judged(run) or config.trainer.limit_test_batches == 0:
                 check_unfinished(content, path, config.trainer)
             self._resumed_step, self._data_state = int(content["global_step"]), data_state(content)

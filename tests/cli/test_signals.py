@@ -24,6 +24,7 @@ SLURM = {
     "SLURM_NODEID": "0",
     "SLURM_NODELIST": "localhost",
 }
+LOGGED = "--trainer.log_every_n_steps=1"
 TABLE = """
 name: long
 title: A long training
@@ -63,21 +64,64 @@ def test_a_requeued_job_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    fit = ["fit", *SMALL, "--trainer.limit_test_batches=0"]
+    fit = ["fit", *SMALL, LOGGED, "--trainer.limit_test_batches=0"]
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    main([*fit, *told(signal.SIGUSR1, 4)])
-    assert [path.name for path in (tmp_path / "runs" / "slurm" / "7").iterdir()] == ["hpc_ckpt_1.ckpt"]
-    steps = {}
+    with pytest.raises(RuntimeError, match="node failed"):
+        main([*fit, *told(signal.SIGUSR1, 4), *failing(5)])
+    assert sorted(os.listdir("runs/slurm/7")) == ["hpc_ckpt_1.ckpt", "run.txt"]
     for job in ("7", "8"):
         monkeypatch.setenv("SLURM_JOB_ID", job)
-        before = set(tmp_path.rglob("metrics.csv"))
-        assert main([*fit, "--trainer.log_every_n_steps=1"]) == 0
-        (log,) = set(tmp_path.rglob("metrics.csv")) - before
-        with log.open() as file:
-            steps[job] = {int(row["step"]) for row in csv.DictReader(file) if row["train/loss_step"]}
-    assert steps == {"7": {4, 5}, "8": {0, 1, 2, 3, 4, 5}}
-    whole, resumed, _ = (torch.load(path, weights_only=True) for path in sorted(tmp_path.rglob("last.ckpt")))
-    assert all(torch.equal(whole["state_dict"][name], resumed["state_dict"][name]) for name in whole["state_dict"])
+        assert main(fit) == 0
+    assert_same_runs(tmp_path)
+
+
+def test_a_job_whose_node_has_failed_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    fit = ["fit", *SMALL, LOGGED, "--trainer.limit_test_batches=0", "--trainer.max_epochs=4"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for flags in (told(signal.SIGUSR1, 2) + failing(3), failing(7)):  # requeued in its first epoch, lost in its third
+        with pytest.raises(RuntimeError, match="node failed"):
+            main([*fit, *flags])
+    steps = [torch.load(path, weights_only=True)["global_step"] for path in (next(Path("runs").rglob("hpc*.ckpt")),)]
+    assert steps == [2]
+    assert torch.load(next(Path("runs").rglob("last.ckpt")), weights_only=True)["global_step"] == 6
+    assert main(fit) == 0
+    assert sorted(os.listdir("runs/slurm/7")) == ["run.txt"]
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    assert main(fit) == 0
+    assert_same_runs(tmp_path)
+
+
+def assert_same_runs(folder):
+    """Two runs with the same weights and, step by step, losses; means of an epoch are those since its job began."""
+    runs = sorted((folder / "runs/digits_rsfgsm_der").iterdir())
+    assert [run.name for run in runs] == ["version_0", "version_1"]
+    one, other = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in runs)
+    assert all(torch.equal(one["state_dict"][name], other["state_dict"][name]) for name in one["state_dict"])
+    losses, other_losses = ([(row["step"], row["train/loss_step"]) for row in rows_of(run)] for run in runs)
+    assert [pair for pair in losses if pair[1]] == [pair for pair in other_losses if pair[1]]
+
+
+def rows_of(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class NodeFails(L.Callback):
+    """After a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise RuntimeError("node failed")
+
+
+def failing(step):
+    return ["--trainer.callbacks+=tests.cli.test_signals.NodeFails", f"--trainer.callbacks.step={step}"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux which processes run")
