@@ -115,8 +115,7 @@ class Bench:
         """End the command at random moments, and compare whenever it came to its end."""
         soaked, work = Soaked(name, round(self.seconds, 1)), "round0"
         while soaked.kills < kills:
-            process = self.begun(work)
-            moment = self.random.uniform(0, 1.1 * self.seconds)
+            process, moment = self.begun(work), self.random.uniform(0, 1.1 * self.seconds)
             if ended(process, moment) is None:
                 end(process)
                 soaked.kills += 1
@@ -148,6 +147,8 @@ class Bench:
         run = last_run(folder)
         if run and (run / "checkpoints/last.ckpt").is_file():
             args = ("fit", "--resume", str(run))
+        elif run:
+            shutil.rmtree(run)  # nothing goes on from it
         return begun(args, folder, self.temporary)
 
 
