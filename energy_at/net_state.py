@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import distributed, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -18,6 +19,22 @@ def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for layer, mode in modes:
             layer.training = mode
+
+
+def share_statistics(net: nn.Module) -> None:
+    """Give the nets of all processes the first one's statistics, which are those that a checkpoint holds.
+
+    DistributedDataParallel does so before its own forward passes, which an attack's are not.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return
+    buffers = list(net.buffers())
+    for dtype in dict.fromkeys(buffer.dtype for buffer in buffers):  # in the same order everywhere
+        alike = [buffer for buffer in buffers if buffer.dtype == dtype]
+        joined = torch.cat([buffer.flatten() for buffer in alike])
+        distributed.broadcast(joined, src=0)
+        for buffer, values in zip(alike, joined.split([buffer.numel() for buffer in alike]), strict=True):
+            buffer.copy_(values.view_as(buffer))
 
 
 @contextmanager
