@@ -4,10 +4,11 @@ from math import inf
 from typing import Literal, Self, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from energy_at.energy import full_precision, marginal_energy
+from energy_at.lengths import l2_length, unit
 from energy_at.types import Images, Logits, require, require_one_of
 
 Backward = Literal["exact", "identity"]
@@ -81,12 +82,6 @@ class EnergyDescent(nn.Module):
         moved = moved if exact else moved.requires_grad_()
         energy = marginal_energy(full_precision(self.net(moved)))
         (grad,) = torch.autograd.grad(energy.sum(), moved, create_graph=exact)
-        offset = moved - self.step_size * grad / _length(grad) - x
-        offset = offset * (self.eps / _length(offset)).clamp(max=1)
+        offset = moved - self.step_size * unit(grad) - x
+        offset = offset * (self.eps / l2_length(offset)).clamp(max=1)
         return (x + offset).clamp(0, 1)
-
-
-def _length(images: Tensor) -> Tensor:
-    """L2 length of each image, [N, 1, 1, 1], never 0; its gradient is finite there too."""
-    squares = images.flatten(1).square().sum(dim=1)
-    return squares.clamp(min=1e-24).sqrt().view(-1, *[1] * (images.ndim - 1))

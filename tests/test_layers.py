@@ -13,12 +13,13 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "files", "reading", "seeding", "net_state"}
+FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
     "files": {"types"},
     "reading": {"types", "files"},
+    "lengths": {"types"},
     "seeding": {"types"},
     "net_state": set(),
     "energy": FOUNDATION,

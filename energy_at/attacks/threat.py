@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from energy_at.lengths import l2_length, unit
 from energy_at.types import Images
 
 Norm: TypeAlias = Literal["Linf", "L2"]
@@ -56,33 +57,20 @@ class L2:
     def noise(x: Images, radius: float, generator: torch.Generator | None) -> Tensor:
         """Uniform in the ball: a Gaussian direction, and a length radius u^(1/d)."""
         gaussian = torch.empty_like(x).normal_(generator=generator)
-        length = _length(gaussian)
+        length = l2_length(gaussian)
         u = torch.empty_like(length).uniform_(generator=generator)
-        return (gaussian * _per_image(radius * u ** (1 / x.shape[1:].numel()) / length, x)).to(x.dtype)
+        return (gaussian * (radius * u ** (1 / x.shape[1:].numel()) / length)).to(x.dtype)
 
     @staticmethod
     def step(x_adv: Images, grad: Tensor, alpha: float) -> Images:
         """x* + alpha grad / ||grad||; no step where the gradient is 0 or no number."""
-        # over its largest entry first: the squares of a confident net's gradient underflow
-        largest = torch.linalg.vector_norm(grad.flatten(1), torch.inf, dim=1)
-        grad = (grad / _per_image(largest, grad)).nan_to_num(0, 0, 0)
-        return (x_adv + grad * _per_image(alpha / _length(grad), x_adv)).to(x_adv.dtype)
+        return torch.add(x_adv, unit(grad).to(x_adv.dtype), alpha=alpha)
 
     @staticmethod
     def project(x_adv: Images, x: Images, eps: float) -> Images:
         """Shrink the perturbation to length eps where it is longer, then clamp to [0, 1]."""
         delta = x_adv - x
-        return (x + delta * _per_image((eps / _length(delta)).clamp_(max=1), x)).clamp_(0, 1).to(x.dtype)
-
-
-def _length(delta: Tensor) -> Tensor:
-    # in single precision at least, where the floor that turns 0/0 into 0 is itself no 0
-    dtype = torch.promote_types(delta.dtype, torch.float32)
-    return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=dtype).clamp_(min=1e-12)
-
-
-def _per_image(values: Tensor, x: Images) -> Tensor:
-    return values.view(-1, *[1] * (x.dim() - 1))
+        return (x + delta * (eps / l2_length(delta)).clamp_(max=1)).clamp_(0, 1).to(x.dtype)
 
 
 THREATS: dict[str, type[ThreatModel]] = {"Linf": Linf, "L2": L2}

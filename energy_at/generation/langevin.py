@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from energy_at.energy import cross_entropy_terms, full_precision, joint_energy, marginal_energy
 from energy_at.generation.noise import normal
+from energy_at.lengths import unit
 from energy_at.net_state import in_mode
 from energy_at.types import Images, Labels, Logits, PerSample, require, require_one_of
 
@@ -197,8 +198,7 @@ class LangevinSampler:
     def _drift(self, grad: Tensor) -> Tensor:
         if not self.normalize:
             return self.step_size / 2 * grad
-        length = grad.flatten(1).norm(dim=1).clamp(min=1e-12)
-        return self.step_size * grad / length.view(-1, *[1] * (grad.ndim - 1))
+        return self.step_size * unit(grad)
 
     def _moved(self, x: Images, v: Tensor, seeds: Tensor, step: int) -> Images:
         x = x + v
