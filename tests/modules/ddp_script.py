@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from energy_at import AWP, DER, PGD, Digits, EnergyLogger
+from energy_at import AWP, DER, PGD, Digits, DualAT, EnergyLogger
 
 
 class Reductions(L.Callback):
@@ -35,12 +35,12 @@ class Reductions(L.Callback):
             torch.save({"weights": weights, "metrics": metrics, "reductions": self.count}, self.target)
 
 
-def train(target: Path, processes: int, batch_size: int, **options: object) -> None:
+def train(target: Path, processes: int, batch_size: int, kind: type = DER, **options: object) -> None:
     """One run; batch norm and random starts would differ between the two, so the net and attack have none."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)).double()
     attack = PGD(eps=0.1, steps=2, start="zero")
-    module = DER(net, weight=0.5, attack=attack, val_attack=attack, optimizer=sgd, **options)
+    module = kind(net, weight=0.5, attack=attack, val_attack=attack, optimizer=sgd, **options)
     trainer = L.Trainer(
         max_epochs=1,
         limit_train_batches=3,
@@ -68,3 +68,6 @@ if __name__ == "__main__":
     train(folder / "in_parts.pt", 2, 16, micro_batch=6)
     train(folder / "one_awp.pt", 1, 32, awp=AWP(gamma=0.05))
     train(folder / "two_awp.pt", 2, 16, awp=AWP(gamma=0.05))
+    dual = {"kind": DualAT, "steps": 2}
+    train(folder / "one_dual.pt", 1, 32, **dual)
+    train(folder / "two_dual.pt", 2, 16, **dual)

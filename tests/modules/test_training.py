@@ -140,12 +140,15 @@ def test_two_processes_take_the_steps_of_one_with_the_same_global_batch(tmp_path
     found = {path.stem: torch.load(path, weights_only=True) for path in tmp_path.glob("*.pt")}
     one, two, in_parts = found["one"], found["two"], found["in_parts"]
     assert two["reductions"] == in_parts["reductions"] == 3  # one a step: none in the attack, none between the parts
-    for alone, other in ((one, two), (one, in_parts), (found["one_awp"], found["two_awp"])):
+    pairs = ((one, two), (one, in_parts), *((found[f"one_{kind}"], found[f"two_{kind}"]) for kind in ("awp", "dual")))
+    for alone, other in pairs:
         for name, weight in alone["weights"].items():
             torch.testing.assert_close(other["weights"][name], weight, rtol=1e-10, atol=1e-12)
         for key in ("val/clean_acc", "val/robust_acc", "train/dE_marginal", "val/E_joint", "val/dE_marginal_std"):
             assert other["metrics"][key] == pytest.approx(alone["metrics"][key], rel=1e-4, abs=1e-6), key
     assert not torch.equal(found["one"]["weights"]["1.weight"], found["one_awp"]["weights"]["1.weight"])
+    for key in ("train/contrast_steps", "train/E_marginal_contrast"):
+        assert found["two_dual"]["metrics"][key] == pytest.approx(found["one_dual"]["metrics"][key], rel=1e-6), key
 
 
 class BreaksAt(StandardAT):
