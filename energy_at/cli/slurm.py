@@ -1,5 +1,6 @@
 """A job that SLURM starts again, after its time or after a node has failed: it goes on in the folder of its run."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import lightning as L
@@ -10,13 +11,13 @@ from energy_at.files import write_file
 
 
 class Job(L.Callback):
-    """The folder of a job, which remembers its run.
+    """The folder of a job's training, which remembers its run.
 
     Lightning writes a checkpoint there when a job is about to be requeued, and goes on from it; it knows nothing of
     the epochs that a job had finished when a node failed.
 
     Args:
-        folder: of this job alone.
+        folder: of this training in this job alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,11 +46,16 @@ class Job(L.Callback):
             write_file(self.folder / "run.txt", folder)
 
 
-def job_of(config: Namespace) -> Job | None:
-    """The SLURM job that this process belongs to; None elsewhere, and where the user has named a folder."""
+def job_of(config: Namespace, text: str) -> Job | None:
+    """The SLURM job that this process belongs to; None elsewhere, and where the user has named a folder.
+
+    Args:
+        config: of the command.
+        text: of all its options; a job may run several trainings, and each has a folder of its own.
+    """
     if not SLURMEnvironment.detect() or config.trainer.default_root_dir is not None:
         return None
-    return Job(Path("runs/slurm") / str(SLURMEnvironment.job_id()))
+    return Job(Path("runs/slurm") / str(SLURMEnvironment.job_id()) / sha256(text.encode()).hexdigest()[:8])
 
 
 def _written(path: Path) -> int:

@@ -25,6 +25,7 @@ SLURM = {
     "SLURM_NODELIST": "localhost",
 }
 LOGGED = "--trainer.log_every_n_steps=1"
+FATES = "--trainer.callbacks+=tests.cli.test_signals.Fates"
 TABLE = """
 name: long
 title: A long training
@@ -64,11 +65,13 @@ def test_a_requeued_job_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    fit = ["fit", *SMALL, LOGGED, "--trainer.limit_test_batches=0"]
+    fit = ["fit", *SMALL, LOGGED, FATES, "--trainer.limit_test_batches=0"]
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("FATE", "requeued 4, fails 5")
     with pytest.raises(RuntimeError, match="node failed"):
-        main([*fit, *told(signal.SIGUSR1, 4), *failing(5)])
-    assert sorted(os.listdir("runs/slurm/7")) == ["hpc_ckpt_1.ckpt", "run.txt"]
+        main(fit)
+    monkeypatch.delenv("FATE")
+    assert sorted(path.name for path in Path("runs/slurm/7").rglob("*.*")) == ["hpc_ckpt_1.ckpt", "run.txt"]
     for job in ("7", "8"):
         monkeypatch.setenv("SLURM_JOB_ID", job)
         assert main(fit) == 0
@@ -79,16 +82,18 @@ def test_a_job_whose_node_has_failed_goes_on_from_its_last_epoch(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    fit = ["fit", *SMALL, LOGGED, "--trainer.limit_test_batches=0", "--trainer.max_epochs=4"]
+    fit = ["fit", *SMALL, LOGGED, FATES, "--trainer.limit_test_batches=0", "--trainer.max_epochs=4"]
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    for flags in (told(signal.SIGUSR1, 2) + failing(3), failing(7)):  # requeued in its first epoch, lost in its third
+    for fate in ("requeued 2, fails 3", "fails 7"):  # in its first epoch, and in its third
+        monkeypatch.setenv("FATE", fate)
         with pytest.raises(RuntimeError, match="node failed"):
-            main([*fit, *flags])
+            main(fit)
+    monkeypatch.delenv("FATE")
     steps = [torch.load(path, weights_only=True)["global_step"] for path in (next(Path("runs").rglob("hpc*.ckpt")),)]
     assert steps == [2]
     assert torch.load(next(Path("runs").rglob("last.ckpt")), weights_only=True)["global_step"] == 6
     assert main(fit) == 0
-    assert sorted(os.listdir("runs/slurm/7")) == ["run.txt"]
+    assert [path.name for path in Path("runs/slurm/7").rglob("*.*")] == ["run.txt"]
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     assert main(fit) == 0
     assert_same_runs(tmp_path)
@@ -109,19 +114,25 @@ def rows_of(run):
         return list(csv.DictReader(file))
 
 
-class NodeFails(L.Callback):
-    """After a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
+class Fates(L.Callback):
+    """What befalls a job after which steps, by an environment variable, so that the config stays the same."""
 
     def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step == self.step:
+        fates = os.environ.get("FATE", "").split(", ")
+        if f"requeued {trainer.global_step}" in fates:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        if f"fails {trainer.global_step}" in fates:
             raise RuntimeError("node failed")
 
 
-def failing(step):
-    return ["--trainer.callbacks+=tests.cli.test_signals.NodeFails", f"--trainer.callbacks.step={step}"]
+def test_a_job_of_several_trainings_takes_each_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (SLURM | {"SLURM_JOB_ID": "7"}).items():
+        monkeypatch.setenv(name, value)
+    fit = ["fit", *SMALL, "--trainer.limit_test_batches=0"]
+    for seed in (1, 2):
+        assert main([*fit, f"--seed_everything={seed}"]) == 0
+    assert len(list(Path("runs/slurm/7").iterdir())) == len(list(Path("runs/digits_rsfgsm_der").iterdir())) == 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux which processes run")
