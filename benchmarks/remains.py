@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-DURATION = re.compile(r"second|minute|time")
+VARYING = re.compile(r"second|minute|time|checkpoint")  # durations, and files that name their folder in them
 RUN, TABLE, OUT = "runs/digits_rsfgsm_der", "runs/reproduce/soak", "out"
 
 
@@ -69,14 +69,14 @@ def _rows(path: Path) -> list[list[tuple[str, str]]]:
     """Whatever the order of the columns, which follows that of the first values."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [sorted((name, cell) for name, cell in row.items() if cell and not DURATION.search(name)) for row in rows]
+    return [sorted((name, cell) for name, cell in row.items() if cell and not VARYING.search(name)) for row in rows]
 
 
 def _plain(value: Any) -> Any:
-    """Without durations, and arrays as their bytes."""
+    """Without what varies, and arrays as their bytes."""
     match value:
         case Mapping():
-            return sorted((str(name), _plain(item)) for name, item in value.items() if not DURATION.search(str(name)))
+            return sorted((str(name), _plain(item)) for name, item in value.items() if not VARYING.search(str(name)))
         case list() | tuple():
             return [_plain(item) for item in value]
         case torch.Tensor():

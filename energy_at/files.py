@@ -51,7 +51,7 @@ def as_a_whole(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        _remove_each(path.parent.glob(f".{path.name}.*.tmp"))
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid4().hex}.tmp")
         try:
             with temporary.open("wb") as held:
@@ -172,9 +172,14 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Unfinished files of processes that are gone."""
-    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes have left unfinished anywhere in a folder."""
+    _remove_each(folder.rglob(".*.tmp"))
+
+
+def _remove_each(unfinished: Iterable[Path]) -> None:
+    """Those of processes that are gone."""
+    for temporary in unfinished:
         with suppress(OSError):  # another process may have finished it, or be removing it too
             if _abandoned(temporary):
                 temporary.unlink()

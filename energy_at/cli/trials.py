@@ -12,7 +12,7 @@ from energy_at.cli.children import run_process
 from energy_at.cli.lock import only_one
 from energy_at.evaluation.comparison import Trained
 from energy_at.evaluation.training_run import joined, read_run
-from energy_at.files import safe_name, write_file
+from energy_at.files import remove_abandoned, safe_name, write_file
 from energy_at.types import InputError, require
 
 
@@ -87,7 +87,8 @@ class Trial:
         run = joined([read_run(part / "metrics.csv") for part in self._resumable], self.method)
         told = self._finished()
         accuracies = {name: _accuracies(self._judgement(name)) for name in self._wanted}
-        return Trained(self.method, self.seed, run, accuracies, told["seconds"] / told["epochs"] / 60)
+        minutes = told["seconds"] / told["epochs"] / 60 if told["epochs"] else None
+        return Trained(self.method, self.seed, run, accuracies, minutes)
 
     @property
     def _wanted(self) -> Sequence[str]:
@@ -102,6 +103,9 @@ class Trial:
         return [part for part in self._parts if (part / "checkpoints" / "last.ckpt").is_file()]
 
     def _train(self) -> None:
+        for left in self._parts:
+            with only_one(left):  # a process that outlived the command before this one is still at work there
+                remove_abandoned(left)
         part = self.folder / f"part{len(self._parts)}"
         resume = [f"--ckpt_path={self._checkpoint('last')}", "--resume_in=new"] if self._resumable else []
         logger = {"save_dir": self.output, "name": self.folder.relative_to(self.output), "version": part.name}
@@ -113,7 +117,7 @@ class Trial:
         told = {
             "fit": list(self.fit),
             "seconds": time.monotonic() - started,
-            "epochs": len(read_run(part / "metrics.csv").rows),
+            "epochs": _whole_epochs(part),
         }
         write_file(part / "fit.json", json.dumps(told, indent=2) + "\n")
 
@@ -149,6 +153,14 @@ class Trial:
 
     def _asked(self, name: str) -> Path:
         return self.folder / name / "asked.json"
+
+
+def _whole_epochs(part: Path) -> int:
+    """None where a training was killed after its last epoch, and has only been judged in this part."""
+    try:
+        return len(read_run(part / "metrics.csv").rows)
+    except InputError:
+        return 0
 
 
 def _accuracies(judgement: Path) -> dict[str, float]:

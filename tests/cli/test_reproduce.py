@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from energy_at.cli import main, trials
 from energy_at.cli.reproduce import configs_first
 from energy_at.cli.trials import Trial
 from energy_at.types import InputError
+from tests.cli.test_lock import another
 
 FIT = [
     "--config=digits_rsfgsm_der.yaml",
@@ -156,6 +158,23 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
     resumed, uninterrupted = (trial(folder, 2).result().run.rows for folder in (interrupted, whole))
     assert [row["epoch"] for row in resumed] == [0, 1]
     assert resumed == uninterrupted
+
+
+def test_a_training_that_was_killed_after_its_last_epoch_is_finished(tmp_path):
+    killed = trial(tmp_path, 1)
+    killed.run()
+    rows = killed.result().run.rows
+    part = killed.folder / "part0"
+    (part / "fit.json").unlink()
+    with another(part):
+        with pytest.raises(InputError, match="is at work in"):  # as long as the training lives without its command
+            killed.run()
+        assert not (killed.folder / "part1").exists()
+    (part / f".energies.png.{socket.gethostname()}.99999999.0.tmp").touch()
+    killed.run()
+    assert killed.result().run.rows == rows
+    assert killed.result().minutes_per_epoch is None
+    assert not [path for path in killed.folder.rglob(".*") if path.is_file()]
 
 
 def test_a_failure_is_told_with_its_log_and_leaves_the_others(tmp_path, monkeypatch, capsys):
