@@ -112,32 +112,40 @@ class Bench:
         self.wanted = remains(folder / "alone", temporary)
 
     def soak(self, name: str, kills: int, end: Callable[[int], None]) -> Soaked:
-        """End the command at random moments, and compare whenever it came to its end."""
-        soaked, work = Soaked(name, round(self.seconds, 1)), "round0"
-        while soaked.kills < kills:
-            process, moment = self.begun(work), self.random.uniform(0, 1.1 * self.seconds)
-            if ended(process, moment) is None:
+        """End the command at random moments, and compare whenever it came to its end; the last time it is let to."""
+        soaked, work, code = Soaked(name, round(self.seconds, 1)), "round0", None
+        while soaked.kills < kills or code is None:
+            process = self.begun(work)
+            spared = soaked.kills >= kills
+            code = ended(process, float("inf") if spared else self.random.uniform(0, 1.1 * self.seconds))
+            if code is None:
                 end(process)
-                soaked.kills += 1
-                if ended(process, PATIENCE_S) is None:
-                    soaked.stalled += 1
-                    os.killpg(process, signal.SIGKILL)
-                    ended(process)
+                self.wait(soaked, process)
             else:
-                work = self.compare(soaked, work)
-        while ended(self.begun(work)):
-            pass
-        self.compare(soaked, work)
+                self.compare(soaked, work, code)
+                work = f"round{soaked.ends}"
         return soaked
 
-    def compare(self, soaked: Soaked, work: str) -> str:
-        """Note what differs from the run that was left alone; the next round's folder."""
-        found = remains(self.folder / work, self.temporary)
+    @staticmethod
+    def wait(soaked: Soaked, process: int) -> None:
+        """For a process that has been told to end."""
+        soaked.kills += 1
+        if ended(process, PATIENCE_S) is None:
+            soaked.stalled += 1
+            kill(process)
+            ended(process)
+
+    def compare(self, soaked: Soaked, work: str, code: int) -> None:
+        """Note what differs from the run that was left alone."""
+        folder = self.folder / work
         soaked.ends += 1
-        soaked.differing += [f"{work}: {name}" for name in found.differing(self.wanted)]
-        soaked.left += [f"{work}: {name}" for name in found.left]
-        shutil.rmtree(self.folder / work)
-        return f"round{soaked.ends}"
+        if code:
+            soaked.differing.append(f"{work}: code {code}, {(folder / 'said.txt').read_text().splitlines()[-1]}")
+        else:
+            found = remains(folder, self.temporary)
+            soaked.differing += [f"{work}: {name}" for name in found.differing(self.wanted)]
+            soaked.left += [f"{work}: {name}" for name in found.left]
+        shutil.rmtree(folder)
 
     def begun(self, work: str) -> int:
         """The command, given again: a training goes on where it has left a checkpoint."""
