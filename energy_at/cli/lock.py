@@ -49,20 +49,29 @@ def _acquired(folder: Path) -> SoftFileLease:
     try:
         lease.acquire(timeout=0)
     except Timeout:
-        owner = lease.owner
-        if owner is not None and owner.hostname != _own_host():
-            print(f"{_owner(lease)} has locked {folder}; waiting {SILENCE_S:.0f} s for a sign of life", file=sys.stderr)
-            _acquire_silent(lease, folder)
-        else:
-            raise _refusal(lease, folder) from None
+        _take_over(lease, folder)
     return lease
 
 
-def _acquire_silent(lease: SoftFileLease, folder: Path) -> None:
+def _take_over(lease: SoftFileLease, folder: Path) -> None:
+    """From a process that has ended unseen: whose parent has not asked for its end, or on another host."""
+    owner, wait = lease.owner, 0.0
+    if owner is not None and owner.hostname != _own_host():
+        wait = 1.2 * SILENCE_S
+        print(f"{_owner(lease)} has locked {folder}; waiting {SILENCE_S:.0f} s for a sign of life", file=sys.stderr)
+    elif owner is not None and _is_zombie(owner.pid):
+        lease.force_break()
     try:
-        lease.acquire(timeout=1.2 * SILENCE_S)
+        lease.acquire(timeout=wait)
     except Timeout:
         raise _refusal(lease, folder) from None
+
+
+def _is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 def _refusal(lease: SoftFileLease, folder: Path) -> InputError:

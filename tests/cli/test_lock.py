@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,16 @@ def test_a_living_process_is_named_and_a_dead_one_is_taken_over(tmp_path):
         with only_one(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on"), only_one(tmp_path):
             pass
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for the state of a process")
+def test_a_dead_process_for_which_nobody_has_waited_keeps_nobody_out(tmp_path):
+    with another(tmp_path) as process:
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and still known to the system
+        with only_one(tmp_path):
+            assert f"pid={os.getpid()}" in (tmp_path / lock.NAME).read_text()
+        assert os.listdir(tmp_path) == []
 
 
 def test_a_process_of_another_host_counts_as_long_as_it_gives_signs_of_life(tmp_path, monkeypatch, capsys):
