@@ -85,7 +85,7 @@ def _kept(path: Path, folder: Path, classes: list[str], state: np.ndarray) -> Im
         found = {name: array.numpy() for name, array in read_arrays(path).items()}
     except InputError:  # there is none, or a damaged one
         return None
-    same = found["classes"].tobytes() == _joined(classes) and np.array_equal(found["state"], state)
+    same = from_bytes(found["classes"]) == classes and np.array_equal(found["state"], state)
     if not same or path.stat().st_mtime_ns - state[:, 1].max() < SETTLED_NS:
         return None
     labels = np.repeat(np.arange(len(classes)), found["counts"])
@@ -94,7 +94,7 @@ def _kept(path: Path, folder: Path, classes: list[str], state: np.ndarray) -> Im
 
 def _keep(path: Path, files: ImageFiles, state: np.ndarray) -> None:
     arrays = {
-        "classes": np.frombuffer(_joined(files.classes), np.uint8),
+        "classes": as_bytes(files.classes),
         "state": state,
         "counts": np.bincount(files.labels, minlength=len(files.classes)),
         "names": files.names,
@@ -106,5 +106,11 @@ def _keep(path: Path, files: ImageFiles, state: np.ndarray) -> None:
         warnings.warn(f"the listing of {files.folder} is not kept in {path.parent} ({error})", stacklevel=3)
 
 
-def _joined(classes: Sequence[str]) -> bytes:
-    return b"\0".join(map(os.fsencode, classes))
+def as_bytes(names: Sequence[str]) -> np.ndarray:
+    """Names as one uint8 array, whatever bytes they hold."""
+    return np.frombuffer(b"\0".join(map(os.fsencode, names)), np.uint8)
+
+
+def from_bytes(array: np.ndarray) -> list[str]:
+    """See ``as_bytes``."""
+    return [os.fsdecode(name) for name in array.tobytes().split(b"\0")]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from energy_at.data.listing import ImageFiles
+from energy_at.data.listing import ImageFiles, as_bytes, from_bytes
 from energy_at.files import as_a_whole, read_arrays, write_arrays
 from energy_at.reading import opened, readable
 from energy_at.types import require
@@ -41,7 +41,7 @@ class ImageShards:
         index = _index_of(folder, split)
         require(index.is_file(), f"there is no {index}; {AGAIN}")
         found = {name: array.numpy() for name, array in read_arrays(index).items()}
-        self.classes = [os.fsdecode(name) for name in found["classes"].tobytes().split(b"\0")]
+        self.classes = from_bytes(found["classes"])
         self.labels = np.repeat(np.arange(len(self.classes)), found["counts"])
         self.shards = [_shard_of(folder, split, number) for number in range(len(found["firsts"]))]
         self.firsts, self.starts, self.sizes = found["firsts"], found["starts"], found["sizes"]
@@ -93,7 +93,7 @@ def pack(
         places += _places(path, [files.name(index) for index in part])
         on_images(len(part))
     index = {
-        "classes": np.frombuffer(b"\0".join(map(os.fsencode, files.classes)), np.uint8),
+        "classes": as_bytes(files.classes),
         "counts": np.bincount(files.labels, minlength=len(files.classes)),
         "firsts": np.array(firsts),
         "starts": np.array([start for start, _ in places]),
