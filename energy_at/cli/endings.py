@@ -38,9 +38,10 @@ class EndTogether(L.Callback):
         """
         if not self._handlers:
             return
-        notes = torch.tensor([number in self._told for number in self._handlers], dtype=torch.float32)
+        told = set(self._told)
+        notes = torch.tensor([number in told for number in self._handlers], dtype=torch.float32)
         agreed = trainer.strategy.reduce(notes.to(trainer.strategy.root_device), reduce_op="sum").tolist()
-        self._told.clear()
+        self._told -= told  # and not what this process was told while it waited for the others
         for (number, handler), asked in zip(self._handlers.items(), agreed, strict=True):
             if asked and number == signal.SIGTERM:
                 raise SIGTERMException

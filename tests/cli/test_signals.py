@@ -8,12 +8,15 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from energy_at.cli import main
+from energy_at.cli.endings import EndTogether
 from tests.cli.test_app import SMALL
 
 SLURM = {
@@ -175,6 +178,27 @@ def test_two_processes_end_together_however_often_and_whichever_is_told(whom, tm
     run = tmp_path / "runs/digits_rsfgsm_at/version_0"
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] >= 0
     assert not [path for path in run.rglob(".*") if path.is_file()]
+
+
+def test_a_signal_that_comes_while_the_processes_agree_is_not_lost():
+    def reduce(notes, reduce_op):
+        if not reduced:
+            os.kill(os.getpid(), signal.SIGTERM)
+        reduced.append(notes.tolist())
+        return notes
+
+    reduced, ending = [], EndTogether()
+    strategy = SimpleNamespace(reduce=reduce, root_device=torch.device("cpu"), cluster_environment=None)
+    trainer = SimpleNamespace(world_size=2, strategy=strategy)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ending.on_train_start(trainer, None)
+        ending.on_train_batch_end(trainer)
+        with pytest.raises(SIGTERMException):
+            ending.on_train_batch_end(trainer)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert reduced == [[0.0], [1.0]]
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate"])
