@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,7 +121,7 @@ class EnergyCLI(LightningCLI):
         """Refuse a callback that is asked for twice; name the run's folder, and that of a SLURM job's checkpoints."""
         config = self.config[self.config.subcommand]
         _require_each_once(config.trainer.callbacks or [])
-        self.job = job_of(config, self.parser.dump(self.config, skip_none=False))
+        self.job = job_of(config, partial(self.parser.dump, self.config, skip_none=False))
         if self.job is not None:
             # Lightning goes on from the newest checkpoint there, whichever job has written it
             config.trainer.default_root_dir = str(self.job.folder)

@@ -1,5 +1,6 @@
 """A job that SLURM starts again, after its time or after a node has failed: it goes on in the folder of its run."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Job(L.Callback):
 
     def newest_checkpoint(self) -> Path | None:
         """What the job goes on from; Lightning's own of earlier times, which it would prefer, are removed."""
-        own = sorted(self.folder.glob("hpc_ckpt_*.ckpt"), key=_written)
+        own = list(self.folder.glob("hpc_ckpt_*.ckpt"))
         last = self.run / "checkpoints/last.ckpt" if self.run else None
         found = [*own, *([last] if last and last.is_file() else [])]
         newest = max(found, key=_written, default=None)
@@ -46,16 +47,16 @@ class Job(L.Callback):
             write_file(self.folder / "run.txt", folder)
 
 
-def job_of(config: Namespace, text: str) -> Job | None:
+def job_of(config: Namespace, text: Callable[[], str]) -> Job | None:
     """The SLURM job that this process belongs to; None elsewhere, and where the user has named a folder.
 
     Args:
         config: of the command.
-        text: of all its options; a job may run several trainings, and each has a folder of its own.
+        text: gives all its options; a job may run several trainings, and each has a folder of its own.
     """
     if not SLURMEnvironment.detect() or config.trainer.default_root_dir is not None:
         return None
-    return Job(Path("runs/slurm") / str(SLURMEnvironment.job_id()) / sha256(text.encode()).hexdigest()[:8])
+    return Job(Path("runs/slurm") / str(SLURMEnvironment.job_id()) / sha256(text().encode()).hexdigest()[:8])
 
 
 def _written(path: Path) -> int:

@@ -1,11 +1,8 @@
 """Several processes of a training: what one of them has to say is said once, and none is left behind."""
 
 import os
-import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import lightning as L
@@ -14,7 +11,7 @@ import pytest
 from energy_at.cli import main
 from energy_at.types import InputError
 from tests.cli.test_app import SMALL
-from tests.cli.test_signals import _running, _wait_for
+from tests.cli.test_signals import _running, _wait_for, in_a_session
 
 REPOSITORY = Path(__file__).parents[2]
 LINE = (
@@ -39,15 +36,10 @@ class Fails(L.Callback):
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_process_that_fails_says_why_and_one_that_hangs_is_ended(hangs, tmp_path):
-    with (tmp_path / "said").open("w") as said:
-        env, line = os.environ | {"PYTHONPATH": str(REPOSITORY)}, [*LINE, f"--trainer.callbacks.hangs={hangs}"]
-        first = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True, env=env)
-        try:
-            assert first.wait(timeout=100) == 1
-            _wait_for(lambda: not _running(tmp_path), seconds=10)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(first.pid, signal.SIGKILL)
+    env, line = os.environ | {"PYTHONPATH": str(REPOSITORY)}, [*LINE, f"--trainer.callbacks.hangs={hangs}"]
+    with in_a_session(line, tmp_path, env) as first:
+        assert first.wait(timeout=100) == 1
+        _wait_for(lambda: not _running(tmp_path), seconds=10)
     said = (tmp_path / "said").read_text()
     lines = [line for line in said.splitlines() if line.startswith("energy-at: ")]
     echo = "energy-at: ended, because another process has ended or does not answer; it says why, unless it hangs"

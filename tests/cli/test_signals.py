@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +47,18 @@ class Told(L.Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == self.step:
             os.kill(os.getpid(), self.number)
+
+
+@contextmanager
+def in_a_session(line, folder, env=None):
+    """A command of several processes, none of which outlives the test; what they say is in ``said``."""
+    with (folder / "said").open("w") as said:
+        first = subprocess.Popen(line, cwd=folder, stdout=said, stderr=said, start_new_session=True, env=env)
+        try:
+            yield first
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(first.pid, signal.SIGKILL)
 
 
 def told(number, step):
@@ -159,19 +171,14 @@ def test_a_table_that_is_told_to_end_takes_its_training_with_it(tmp_path):
 def test_two_processes_end_together_however_often_and_whichever_is_told(whom, tmp_path):
     long = ["-c=digits_rsfgsm_at.yaml", "-c=parts/ddp.yaml", "--trainer.max_epochs=1000"]
     line = [sys.executable, "-m", "energy_at", "fit", *long, "--trainer.accelerator=cpu", "--trainer.devices=2"]
-    with (tmp_path / "said").open("w") as said:
-        first = subprocess.Popen(line, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
-        try:
-            _wait_for(lambda: list(tmp_path.rglob("last.ckpt")))
-            told = [process for process in _running(tmp_path) if whom == "all of them" or int(process) != first.pid]
-            for number in [*told, *told]:
-                with suppress(ProcessLookupError):
-                    os.kill(int(number), signal.SIGTERM)
-            assert first.wait(timeout=60) == 143
-            _wait_for(lambda: not _running(tmp_path), seconds=30)
-        finally:
+    with in_a_session(line, tmp_path) as first:
+        _wait_for(lambda: list(tmp_path.rglob("last.ckpt")))
+        told = [process for process in _running(tmp_path) if whom == "all of them" or int(process) != first.pid]
+        for number in [*told, *told]:
             with suppress(ProcessLookupError):
-                os.killpg(first.pid, signal.SIGKILL)
+                os.kill(int(number), signal.SIGTERM)
+        assert first.wait(timeout=60) == 143
+        _wait_for(lambda: not _running(tmp_path), seconds=30)
     said = (tmp_path / "said").read_text()
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("energy-at: ended by SIGTERM; energy-at fit --resume /")
