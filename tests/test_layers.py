@@ -28,13 +28,14 @@ MAY_IMPORT = {
     "attacks": FOUNDATION | {"energy"},
     "defense": FOUNDATION | {"energy"},
     "generation": FOUNDATION | {"energy"},
-    "evaluation": MATHEMATICS | {"generation"},
+    "hub": FOUNDATION,
+    "evaluation": MATHEMATICS | {"generation", "hub"},
     "models": FOUNDATION,
     "data": FOUNDATION,
     "modules": MATHEMATICS | {"generation", "evaluation"},
     "callbacks": MATHEMATICS | {"generation", "evaluation"},
     "loggers": MATHEMATICS | {"evaluation"},
-    "cli": MATHEMATICS | {"generation", "evaluation", "models", "data", "modules", "callbacks", "loggers"},
+    "cli": MATHEMATICS | {"generation", "evaluation", "hub", "models", "data", "modules", "callbacks", "loggers"},
     "__main__": {"cli"},
     "": set(),  # energy_at/__init__.py names everything, and imports it when it is used
 }

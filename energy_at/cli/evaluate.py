@@ -48,7 +48,8 @@ def evaluate(
     Args:
         data: the data set.
         attacks: by the name under which they are reported.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict.
+        ckpt_path: a checkpoint of this package, any file with a state_dict, hf://USER/NAME[@REVISION] of the Hugging
+            Face Hub, or pretrained:NAME of this package.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         defense: what changes the images before the net classifies them, such as EnergyDescent; attacks go through it.

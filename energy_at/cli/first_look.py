@@ -20,6 +20,7 @@ FUNCTIONS = {
     "analyze": "the energy picture of one or several nets: figures, their numbers and a report",
     "generate": "draw images from a robust classifier",
     "reproduce": "train and evaluate the methods of a table with several seeds",
+    "push": "share a trained net on the Hugging Face Hub, with its model card",
     "pack": "pack a folder of images into a few large files, for file systems of clusters",
 }
 COMMANDS = LIGHTNING_COMMANDS | FUNCTIONS
@@ -102,6 +103,8 @@ def expanded(args: Sequence[str]) -> list[str]:
         return [args[0], *_resumed(args[1:])]
     if len(args) < 2 or args[0] not in FUNCTIONS or args[1].startswith("-"):
         return list(args)
+    if args[0] == "push":
+        return [args[0], "--run", *args[1:]]
     name = args[1] if args[1].endswith(".yaml") else f"{args[0]}/{args[1]}.yaml"
     return [args[0], "--config", name, *args[2:]]
 
@@ -171,6 +174,8 @@ def _check_classes(content: object, name: str, place: str = "") -> None:
 
 
 def _check_checkpoint(path: str) -> None:
+    if path.startswith(("hf:", "pretrained:")):
+        raise FirstLookError(f"{path} is a net without a training; judge it with energy-at evaluate")
     if path in ("best", "last", "hpc") or "://" in path:
         return
     file = Path(path)

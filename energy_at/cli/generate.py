@@ -64,7 +64,8 @@ def generate(
         data: the data set.
         init: starting points, fitted to its training images.
         sampler: takes them to low energy.
-        ckpt_path: a checkpoint of this package, or any file with a state_dict.
+        ckpt_path: a checkpoint of this package, any file with a state_dict, hf://USER/NAME[@REVISION] of the Hugging
+            Face Hub, or pretrained:NAME of this package.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         defense: what changes the images before the net sees them, such as EnergyDescent.

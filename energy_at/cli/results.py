@@ -5,6 +5,8 @@ from pathlib import Path
 from torch import nn
 
 from energy_at.evaluation.checkpoints import path_and_choice
+from energy_at.files import safe_name
+from energy_at.hub.sources import is_elsewhere, plain_name
 
 
 def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kind: str) -> Path:
@@ -12,12 +14,15 @@ def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kin
 
     Args:
         output: as the user gave it.
-        ckpt_path: a checkpoint, beside which it lies otherwise: ``best.ckpt`` has ``best-evaluation``.
+        ckpt_path: a checkpoint, beside which it lies otherwise: ``best.ckpt`` has ``best-evaluation``. Of a net that
+            lies elsewhere it is in ``runs``, under that net's name.
         net: without a checkpoint it lies in ``runs``, under the net's name.
         kind: of results.
     """
     if output is not None:
         return Path(output)
+    if ckpt_path is not None and is_elsewhere(ckpt_path):
+        return Path("runs") / f"{safe_name(plain_name(ckpt_path))}-{kind}"
     if ckpt_path is not None:
         path, choice = path_and_choice(ckpt_path)
         return path.with_name("-".join(filter(None, [path.stem, choice, kind])))

@@ -63,7 +63,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
         self._training: Loader | None = None
-        self._resume_at: dict[str, int] | None = None
+        self._resume_at: dict[str, Any] | None = None
 
     def train_dataloader(self) -> Loader:
         """Shuffled, augmented training batches without a last partial one."""
@@ -73,13 +73,17 @@ class ImageData(L.LightningDataModule, ABC):
             self._resume_at = None
         return self._training
 
-    def state_dict(self) -> dict[str, int]:
-        """How far the training loader came, so that a run resumed within an epoch continues with the next batch."""
+    def state_dict(self) -> dict[str, Any]:
+        """How far the training loader came, so that a run resumed within an epoch continues with the next batch.
+
+        The classes' names too, which a net that is shared would lose with its data.
+        """
         if self._training is None:
             return {}
-        return self._training.state_dict() | {"global_batch": self._training.sampler.global_batch}
+        about = {"global_batch": self._training.sampler.global_batch, "class_names": list(self.class_names)}
+        return self._training.state_dict() | about
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before.
 
         Raises:
@@ -88,7 +92,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.check_resumable(state_dict, self._rank()[1])
         self._resume_at = state_dict or None
 
-    def check_resumable(self, state_dict: Mapping[str, int], processes: int) -> None:
+    def check_resumable(self, state_dict: Mapping[str, Any], processes: int) -> None:
         """Refuse to go on with another global batch: steps, epochs and schedules would mean something else.
 
         Args:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from energy_at.evaluation.weights import CHOICES, apply_weights, state_in
+from energy_at.hub.bundle import read_bundle
+from energy_at.hub.sources import located
 from energy_at.types import InputError, require
 
 DOTTED = re.compile(r"(?!.*\.(?:ckpt|pth?|pkl|bin|safetensors|tar)$)[^\W\d]\w*(?:\.[^\W\d]\w*)+")
@@ -23,7 +25,9 @@ def load_net(
 
     Args:
         source: a checkpoint of this package, or any file with a state_dict (``FILE:last`` or ``FILE:best`` of one that
-            holds both); or the dotted path of a net. Files are read with ``weights_only=True``: they cannot run code.
+            holds both); ``hf://USER/NAME[@REVISION]`` of the Hugging Face Hub, ``pretrained:NAME`` or a folder that
+            ``energy-at push`` has written; or the dotted path of a net. Files cannot run code: they are read with
+            ``weights_only=True``, or are safetensors.
         net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
         num_classes: K that the data has, to be compared with the net's.
 
@@ -50,9 +54,9 @@ def load_net(
 
 
 def path_and_choice(source: str | Path) -> tuple[Path, str | None]:
-    """The file of ``FILE``, ``FILE:last`` or ``FILE:best``, and what is chosen of it."""
+    """The file of ``FILE``, ``FILE:last`` or ``FILE:best``, wherever it lies, and what is chosen of it."""
     path, _, choice = str(source).rpartition(":")
-    return (Path(path), choice) if choice in CHOICES and path else (Path(source), None)
+    return (located(path), choice) if choice in CHOICES and path else (located(source), None)
 
 
 def net_by_path(path: str) -> nn.Module:
@@ -80,6 +84,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         InputError: if there is no such file, if it is no checkpoint, or if it holds pickled objects.
     """
     require(path.is_file(), f"there is no file {path}; give the path of a checkpoint, or the dotted path of a net")
+    if path.suffix == ".safetensors":
+        return read_bundle(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise anything, from EOFError to KeyError

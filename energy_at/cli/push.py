@@ -1,0 +1,103 @@
+"""``energy-at push``."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from energy_at.cli.lock import only_one
+from energy_at.cli.resume import run_of
+from energy_at.evaluation.checkpoints import load_net, read_checkpoint
+from energy_at.files import as_a_whole, write_file
+from energy_at.hub.bundle import write_bundle
+from energy_at.hub.card import model_card
+from energy_at.hub.facts import facts_of, shared_evaluation
+from energy_at.hub.sources import HUB, WEIGHTS, hub_reason
+from energy_at.types import InputError, require
+
+FILES = ("energies.png", "metrics.csv", "results.json")
+
+
+def push(
+    run: str,
+    repo: str | None = None,
+    checkpoint: Literal["best", "last"] = "best",
+    license: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    output: str | None = None,
+) -> None:
+    """Share a trained net on the Hugging Face Hub, or as a folder: weights, description, curves and a model card.
+
+    Args:
+        run: folder of a training, such as runs/NAME/version_0; or one of its checkpoints.
+        repo: USER/NAME on the hub, which is made if there is none; log in with hf auth login, or set HF_TOKEN.
+        checkpoint: which one of the run.
+        license: of the weights, as the hub abbreviates it, such as mit or cc-by-4.0; by default the card says that none
+            was stated.
+        private: whether a new repository is seen by its owner alone.
+        revision: branch of the repository; its main one by default.
+        output: folder that keeps what is shared; without repo, that is all that is done.
+    """
+    require(bool(repo or output), "there is neither repo nor output; give --repo USER/NAME, --output FOLDER or both")
+    named = repo is None or HUB.fullmatch(f"hf://{repo}") is not None
+    require(named, f"{repo} is no USER/NAME; write --repo USER/NAME")
+    path = Path(run) if Path(run).is_file() else Path(run) / "checkpoints" / f"{checkpoint}.ckpt"
+    with TemporaryDirectory() if output is None else nullcontext(output) as folder:
+        with only_one(Path(folder)) if output else nullcontext():
+            write_shared(path, Path(folder), repo, license)
+        if repo:
+            _upload(Path(folder), repo, private, revision)
+    if output:
+        print(f"Written: {output}; energy-at evaluate -c CONFIG --ckpt_path {output} takes it")
+
+
+def write_shared(checkpoint: Path, folder: Path, repo: str | None = None, license: str | None = None) -> None:
+    """Write all that is shared into a folder, without a path of this machine in it.
+
+    Args:
+        checkpoint: of a training.
+        folder: that receives the files.
+        repo: ``USER/NAME``, for the card.
+        license: likewise.
+
+    Raises:
+        InputError: if the checkpoint is none, or does not say of which net it is; if the folder holds something else.
+    """
+    require(
+        (folder / WEIGHTS).is_file() or not (folder / "README.md").exists(),
+        f"{folder} has a README.md of its own, which a model card would replace; choose another folder",
+    )
+    content, run = read_checkpoint(checkpoint), run_of(str(checkpoint))
+    facts = facts_of(checkpoint, content, run)
+    write_bundle(folder, load_net(checkpoint).state_dict(), facts.as_config())
+    for name in FILES if run else ():
+        if (run / name).is_file():
+            with as_a_whole(folder / name) as temporary:
+                shutil.copyfile(run / name, temporary)
+    evaluation = shared_evaluation(checkpoint)
+    if evaluation is not None:
+        write_file(folder / "evaluation.json", json.dumps(evaluation, indent=2) + "\n")
+    write_file(folder / "README.md", model_card(facts, repo, license, (folder / "energies.png").is_file()))
+
+
+def _upload(folder: Path, repo: str, private: bool, revision: str | None) -> None:
+    from huggingface_hub import HfApi  # here, so that nobody waits for it who does not use it
+
+    api = HfApi(library_name="energy_at")
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        if revision:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        told = api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            revision=revision,
+            commit_message="Share a net with energy-at",
+            ignore_patterns=[".*"],  # the lock
+        )
+    except Exception as error:  # of the client, or of its HTTP library
+        raise InputError(f"{repo} cannot be written: {hub_reason(error)}") from error
+    print(f"Shared: {told.commit_url}\nenergy-at evaluate -c CONFIG --ckpt_path hf://{repo} takes it")

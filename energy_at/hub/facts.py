@@ -1,0 +1,161 @@
+"""What is known of a trained net: from its checkpoint, and from the files of its run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from energy_at.reading import readable
+from energy_at.types import InputError
+
+REMEDY = "remove it to share the net without it"
+UNSHARED = ("root", "checkpoint")  # paths of somebody's machine
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A row of a card.
+
+    Args:
+        attack: its name; "clean" without one.
+        threat: the ball, such as "Linf 8/255".
+        value: share of the images, in [0, 1].
+        images: how many.
+    """
+
+    attack: str
+    threat: str
+    value: float
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of a trained net.
+
+    Args:
+        net: its description, as class_path and init_args.
+        method: class of the training module, such as "DER".
+        attack: of the training, as class_path and init_args.
+        data: class of the data module.
+        class_names: in the order of the logits; empty if nobody kept them.
+        epochs: that the weights have been trained for.
+        accuracies: of ``energy-at evaluate`` on these very weights, else of the run's own test.
+        protocol: how they were measured, in words.
+    """
+
+    net: Mapping[str, Any]
+    method: str
+    attack: Mapping[str, Any]
+    data: str
+    class_names: tuple[str, ...]
+    epochs: int
+    accuracies: tuple[Accuracy, ...]
+    protocol: str
+
+    def as_config(self) -> dict[str, Any]:
+        """Plain values, for ``config.json``."""
+        training = {"method": self.method, "attack": self.attack, "epochs": self.epochs}
+        about = {"data": self.data, "class_names": list(self.class_names), "training": training}
+        return {"library_name": "energy_at", "net": self.net, **about}
+
+
+def facts_of(checkpoint: Path, content: Mapping[str, Any], run: Path | None) -> Facts:
+    """Gather them.
+
+    Args:
+        checkpoint: the file.
+        content: of it.
+        run: folder of its training; None if it was moved away from there.
+
+    Raises:
+        InputError: if it was written by no training of this package, or a file of the run is damaged.
+    """
+    arguments = content.get("hyper_parameters", {})
+    if "_class_path" not in arguments or not isinstance(arguments.get("net"), Mapping):
+        raise InputError(f"{checkpoint} does not say of which net it is; share one that energy-at fit has left")
+    accuracies, protocol = evaluated(checkpoint) or tested(checkpoint, int(content["epoch"]), run) or ((), "")
+    state = next((v for v in content.values() if isinstance(v, Mapping) and "global_batch" in v), {})
+    return Facts(
+        net=arguments["net"],
+        method=short(arguments["_class_path"]),
+        attack=arguments.get("attack") or {},
+        data=_data_of(run),
+        class_names=tuple(state.get("class_names", ())),
+        epochs=int(content["epoch"]) + 1,
+        accuracies=accuracies,
+        protocol=protocol,
+    )
+
+
+def evaluated(checkpoint: Path) -> tuple[tuple[Accuracy, ...], str] | None:
+    """What ``energy-at evaluate`` has left beside the checkpoint, if it was of these very weights."""
+    report = _json(checkpoint.with_name(f"{checkpoint.stem}-evaluation") / "evaluation.json")
+    if report is None or report["conditions"].get("checkpoint_sha256") != _sha256(checkpoint):
+        return None
+    facts, images = report["conditions"], report["results"][0]["images"]
+    rows = [_accuracy(row, images, report["worst_case_only"]) for row in report["results"]]
+    part = "all" if images == facts["split_images"] else f"{images} of {facts['split_images']}"
+    protocol = f"`energy-at evaluate` on {part} {facts['split']} images, {facts['dtype']}, seed {facts['seed']}"
+    return tuple(row for row in rows if row is not None), protocol
+
+
+def tested(checkpoint: Path, epoch: int, run: Path | None) -> tuple[tuple[Accuracy, ...], str] | None:
+    """What the run's own test has said of this checkpoint."""
+    report = _json(run / "results.json") if run else None
+    rows = report["results"] if report else []
+    row = next((row for row in rows if (row["checkpoint"], row["epoch"]) == (checkpoint.stem, epoch)), None)
+    if row is None:
+        return None
+    attack = report["attack"]["init_args"]
+    name = "-".join(filter(None, [short(report["attack"]["class_path"]), str(attack.get("steps", ""))]))
+    threat = f"{attack.get('norm', '')} {attack.get('eps', '')}".strip()
+    return (Accuracy("clean", "", row["clean_acc"]), Accuracy(name, threat, row["robust_acc"])), (
+        f"the test at the end of the training, {report['split']} images, {report['dtype']}"
+    )
+
+
+def shared_evaluation(checkpoint: Path) -> Mapping[str, Any] | None:
+    """The whole evaluation of these weights without the paths of the machine; None if there is none."""
+    if evaluated(checkpoint) is None:
+        return None
+    report = _json(checkpoint.with_name(f"{checkpoint.stem}-evaluation") / "evaluation.json")
+    return report | {"conditions": {k: v for k, v in report["conditions"].items() if k not in UNSHARED}}
+
+
+def short(class_path: str) -> str:
+    """The name of a class."""
+    return str(class_path).rpartition(".")[2]
+
+
+def _accuracy(row: Mapping[str, Any], images: int, worst_case_only: bool) -> Accuracy | None:
+    """An attack that saw only what had withstood the others has no accuracy of its own."""
+    if worst_case_only and row["name"] not in ("clean", "worst case"):
+        return None
+    settings = row["settings"]
+    threat = " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
+    return Accuracy(row["name"], threat, row["correct"] / images, images)
+
+
+def _data_of(run: Path | None) -> str:
+    path = run / "config.yaml" if run else None
+    if path is None or not path.is_file():
+        return ""
+    with readable(path, REMEDY):
+        return short(yaml.safe_load(path.read_text())["data"]["class_path"])
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    with readable(path, REMEDY):
+        return json.loads(path.read_text())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
