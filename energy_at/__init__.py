@@ -79,7 +79,15 @@ _HOMES = {
         "AWP",
         "DualAT",
     ),
-    "callbacks": ("ContrastMonitor", "EnergyLogger", "EnergyPlot", "OverfittingMonitor", "SWA", "SampleGrid"),
+    "callbacks": (
+        "AdversarialExamples",
+        "ContrastMonitor",
+        "EnergyLogger",
+        "EnergyPlot",
+        "OverfittingMonitor",
+        "SWA",
+        "SampleGrid",
+    ),
     "data": (
         "CIFAR10",
         "CIFAR100",

@@ -3,9 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
@@ -13,7 +13,9 @@ from lightning.pytorch.loggers import CSVLogger as LightningCSVLogger
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from torch import Tensor
 
+from energy_at.evaluation.examples import COLUMNS, IMAGES, Examples
 from energy_at.files import appending, write_file, writing
 
 INIT_TIMEOUT_S = 30
@@ -118,6 +120,7 @@ class WandbLogger(LightningWandbLogger):
         name: of the run; None lets W&B choose.
         save_dir: folder of the local files.
         offline: log locally only; ``wandb sync`` sends the run later. WANDB_MODE=offline does the same.
+        log_model: keep best and last checkpoint as artifacts when the training ends; "all" keeps each as it is written.
         options: further arguments of ``wandb.init``, such as entity, group or tags.
     """
 
@@ -127,15 +130,15 @@ class WandbLogger(LightningWandbLogger):
         name: str | None = None,
         save_dir: str = "runs",
         offline: bool = False,
+        log_model: bool | Literal["all"] = False,
         options: dict[str, Any] | None = None,
     ) -> None:
         import wandb  # here, so that nobody waits for it who does not use it
 
         os.makedirs(save_dir, exist_ok=True)
         settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S)
-        super().__init__(
-            project=project, name=name, save_dir=save_dir, offline=offline, settings=settings, **(options or {})
-        )
+        shared = {"offline": offline, "log_model": log_model, "settings": settings, **(options or {})}
+        super().__init__(project=project, name=name, save_dir=save_dir, **shared)
 
     @property
     @rank_zero_experiment
@@ -160,9 +163,29 @@ class WandbLogger(LightningWandbLogger):
         self.experiment.log({f"histograms/{name}": histogram, "trainer/global_step": step})
 
     @rank_zero_only
+    def log_examples(self, examples: Examples, step: int) -> None:
+        """Log a table: image, adversarial image, enlarged perturbation, labels, E and dE of both."""
+        import wandb
+
+        table = wandb.Table(columns=[*IMAGES, *COLUMNS])
+        for *pictures, row in zip(*examples.pictures, examples.rows(), strict=True):
+            table.add_data(*(wandb.Image(_channels_last(picture)) for picture in pictures), *row)
+        self.experiment.log({"examples": table, "trainer/global_step": step})
+
+    @rank_zero_only
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Put numbers into the run's summary, by which W&B lists and compares runs."""
+        self.experiment.summary.update(dict(values))
+
+    @rank_zero_only
     def alert(self, title: str, text: str) -> None:
         """Raise an alert, which W&B sends on by mail or Slack, as the user's settings there have it."""
         self.experiment.alert(title=title, text=text)
+
+
+def _channels_last(picture: Tensor) -> np.ndarray:
+    """uint8 [C, H, W] as W&B takes it: [H, W, C], or [H, W] of one channel."""
+    return picture.permute(1, 2, 0).squeeze(-1).numpy()
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:

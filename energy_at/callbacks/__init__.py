@@ -1,5 +1,6 @@
 """Callbacks: energies, overfitting, checkpoints, and the picture of a run."""
 
+from energy_at.callbacks.adversarial_examples import AdversarialExamples
 from energy_at.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from energy_at.callbacks.contrast_monitor import ContrastMonitor
 from energy_at.callbacks.energy_logger import EnergyLogger
@@ -10,6 +11,7 @@ from energy_at.callbacks.swa import SWA
 
 __all__ = [
     "SWA",
+    "AdversarialExamples",
     "BestCheckpoint",
     "ContrastMonitor",
     "EnergyLogger",

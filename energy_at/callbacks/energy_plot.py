@@ -44,8 +44,9 @@ class EnergyPlot(L.Callback):
             self.draw(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw the final picture."""
+        """Draw the final picture, and hand it to the loggers that take one."""
         self.draw(trainer)
+        self.hand_on(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Draw what there is."""
@@ -71,6 +72,14 @@ class EnergyPlot(L.Callback):
         figure = draw_energy_curves(self.rows, title, _onsets(trainer))
         with as_a_whole(target) as temporary:
             figure.savefig(temporary, dpi=150, format=target.suffix[1:])
+
+    @rank_zero_only
+    def hand_on(self, trainer: L.Trainer) -> None:
+        """Give the picture to W&B, where it is one of the loggers."""
+        path = Path(self._folder or ".") / self.filename
+        for logger in trainer.loggers:
+            if self.rows and hasattr(logger, "log_image") and path.is_file():
+                logger.log_image("energies", [str(path)])
 
 
 def _onsets(trainer: L.Trainer) -> dict[str, int]:

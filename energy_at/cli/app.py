@@ -39,7 +39,7 @@ from energy_at.cli.resume import (
 )
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away
-from energy_at.cli.summary import Judgement, judgement, write_summary
+from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger
@@ -195,6 +195,7 @@ class EnergyCLI(LightningCLI):
         paths = [self._path_of(callback) for callback in self.trainer.checkpoint_callbacks]
         judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack)
+        hand_on(judged, self.trainer.loggers)
 
     def after_test(self) -> None:
         """Print the table of one checkpoint."""

@@ -1,11 +1,13 @@
 """The table at the end of a run."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.attacks import Attack
@@ -50,6 +52,14 @@ def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -
     content = {"split": "test", "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
     write_file(Path(folder) / RESULTS, json.dumps(content, indent=2) + "\n")
     print(f"Run folder: {folder}")
+
+
+def hand_on(judged: Iterable[Judgement], loggers: Iterable[Logger]) -> None:
+    """Give accuracies and energies, as ``best/robust_acc``, to the loggers that keep a summary of the run."""
+    values = {f"{j.checkpoint}/{name}": getattr(j, name) for j in judged for name in ("epoch", *METRICS)}
+    for logger in loggers:
+        if hasattr(logger, "log_summary"):
+            logger.log_summary(values)
 
 
 def _cells(row: Judgement) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy_at.files import as_a_whole, write_file
+from energy_at.files import write_file
 from energy_at.hub.sources import CONFIG, WEIGHTS
 from energy_at.reading import readable
 from energy_at.types import require
@@ -24,12 +24,11 @@ def write_bundle(folder: Path, state: Mapping[str, Tensor], config: Mapping[str,
         state: the net's state_dict.
         config: its description under "net", as ``class_path`` and ``init_args``, and what else is known of it.
     """
-    from safetensors.torch import save_file  # here, because it is needed for this alone
+    from safetensors.torch import save  # here, because it is needed for this alone
 
     # copies, because what shares memory or lies in NHWC is refused
     state = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
-    with as_a_whole(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+    write_file(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
     write_file(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from energy_at.hub.facts import Accuracy, Facts, short
 
-# arXiv numbers of the methods; ELLE's, say, is where it was published
+# where the methods were published
 SOURCES = {
     "StandardAT": "arXiv:1706.06083",
     "TRADES": "arXiv:1901.08573",
@@ -24,7 +24,7 @@ TEXT = """\
 {front}
 # {title}
 
-{net}, trained by {method} with [energy_at](https://pypi.org/project/energy-at/). It classifies, and its logits are
+{net}, trained by {method} with energy_at. It classifies, and its logits are
 energies: E(x, y) = -f(x)[y] and E(x) = -log sum_k exp f(x)[k], so that it can also be analysed and drawn from.
 Images are in [0, 1], float32 [N, C, H, W]; the net normalises inside.
 
@@ -111,7 +111,6 @@ def _front(facts: Facts, title: str, license: str | None) -> str:
 
 def _use(source: str) -> str:
     return (
-        "pip install energy-at\n"
         f"energy-at evaluate -c CONFIG --ckpt_path {source}\n"
         f"python -c \"from energy_at import load_net; net = load_net('{source}')\""
     )

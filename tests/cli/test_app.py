@@ -14,7 +14,9 @@ import torch
 import wandb
 import yaml
 
+from energy_at.callbacks.energy_logger import QUANTITIES
 from energy_at.cli import main
+from tests.offline_run import records, values
 
 SMALL = [
     "--config=digits_rsfgsm_der.yaml",
@@ -123,18 +125,38 @@ def test_a_run_without_validation_and_test_images_keeps_its_last_epoch(tmp_path,
     assert not list(tmp_path.rglob("results.json"))
 
 
-def test_wandb_gets_curves_histograms_and_config_beside_the_files(tmp_path, monkeypatch):
+def test_an_offline_run_of_wandb_holds_every_curve_histogram_number_picture_and_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    assert main(["fit", *SMALL, "--config=parts/wandb.yaml", "--trainer.limit_test_batches=0"]) == 0
-    run = wandb.run
-    summary, config = dict(run.summary), dict(run.config)
-    run.finish()
-    assert {"train/dE_marginal", "val/robust_acc", "histograms/val/dE_joint"} <= summary.keys()
-    assert config["model"]["class_path"] == "energy_at.DER"
-    assert (tmp_path / "runs" / "digits_rsfgsm_der" / "version_0" / "metrics.csv").exists()
-    assert list((tmp_path / "runs" / "wandb").glob("offline-run-*"))
+    assert main(["fit", *SMALL, "--config=parts/wandb.yaml", "--trainer.callbacks.every_n_epochs=2"]) == 0
+    wandb.run.finish()
+    run = tmp_path / "runs" / "digits_rsfgsm_der" / "version_0"
+    (file,) = (tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb")
+    kept = list(records(file))
+    logged = [values(record.history.item) for record in kept if record.HasField("history")]
+    with (run / "metrics.csv").open() as curves:
+        names = {name for name in next(csv.reader(curves)) if name not in ("epoch", "step")}
+    assert names <= set().union(*logged)  # every curve of metrics.csv, the test's too
+    assert {f"val/{quantity}" for quantity in QUANTITIES} <= names
+    with (run / "histograms.csv").open() as histograms:
+        drawn = {f"histograms/{row['name']}" for row in csv.DictReader(histograms)}
+    assert drawn <= set().union(*logged)
+    config = values(item for record in kept if record.HasField("run") for item in record.run.config.update)
+    config |= values(item for record in kept if record.HasField("config") for item in record.config.update)
+    assert json.loads(config["model"])["class_path"] == "energy_at.DER"
+    summary = values(item for record in kept if record.HasField("summary") for item in record.summary.update)
+    summary |= values(i for record in kept if record.HasField("run") for i in record.run.summary.update)
+    for row in json.loads((run / "results.json").read_text())["results"]:
+        for name in ("clean_acc", "robust_acc", "dE_marginal", "dE_joint"):
+            assert json.loads(summary[f"{row['checkpoint']}/{name}"]) == row[name]
+    assert any("energies" in step for step in logged)
+    (table,) = file.parent.rglob("examples*.table.json")
+    table = json.loads(table.read_text())
+    assert len(table["data"]) == 16
+    first = dict(zip(table["columns"], table["data"][0], strict=True))
+    assert first["dE(x)"] == pytest.approx(first["E(x)"] - first["E(x*)"], abs=1e-5)
+    assert list((run / "examples").iterdir()) == [run / "examples" / "epoch_0001.png"]
 
 
 def test_print_config_shows_everything(capsys):

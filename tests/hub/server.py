@@ -130,7 +130,9 @@ class Handler(BaseHTTPRequestHandler):
         if repo not in self.server.repos:
             return self.missing("RepoNotFound")
         branches = self.server.repos[repo]
-        found = branches.get(revision) or next((f for f in branches.values() if self.commit(f) == revision), None)
+        found = branches.get(revision)
+        if found is None:
+            found = next((files for files in branches.values() if self.commit(files) == revision), None)
         return self.missing("RevisionNotFound") if found is None else found
 
     @staticmethod

@@ -155,7 +155,9 @@ def test_the_card_has_the_evaluations_numbers_only_where_they_are_of_these_weigh
     assert "20 of 360 test images, float32, seed 0" in card
     last = (shared(run, tmp_path, "--checkpoint=last") / "README.md").read_text()  # which was only tested
     assert "the test at the end of the training, test images, float32" in last
-    tested = next(row for row in json.loads((run / "results.json").read_text())["results"] if row["checkpoint"] == "last")
+    tested = next(
+        row for row in json.loads((run / "results.json").read_text())["results"] if row["checkpoint"] == "last"
+    )
     assert f"{100 * tested['robust_acc']:.2f} %" in last
     other = tmp_path / "other"
     (other / "best-evaluation").mkdir(parents=True)
@@ -215,7 +217,9 @@ def test_a_mistake_is_answered_in_one_line(args, words, run, tmp_path, monkeypat
         Path(folder).mkdir()
     Path("mine/README.md").write_text("my project")
     save_file(SmallNet(width=4).state_dict(), "hostile/model.safetensors")
-    Path("hostile/config.json").write_text('{"net": {"class_path": "os.system", "init_args": {"command": "touch run"}}}')
+    Path("hostile/config.json").write_text(
+        '{"net": {"class_path": "os.system", "init_args": {"command": "touch run"}}}'
+    )
     assert main([str(run) if arg == "RUN" else arg for arg in args]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert words in said
