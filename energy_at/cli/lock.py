@@ -1,11 +1,12 @@
 """One command at a time in a folder of results."""
 
+import fcntl
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import LeaseCompromise, SoftFileLease, Timeout
@@ -59,12 +60,28 @@ def _take_over(lease: SoftFileLease, folder: Path) -> None:
     if owner is not None and owner.hostname != _own_host():
         wait = 1.2 * SILENCE_S
         print(f"{_owner(lease)} has locked {folder}; waiting {SILENCE_S:.0f} s for a sign of life", file=sys.stderr)
-    elif owner is not None and _is_zombie(owner.pid):
-        lease.force_break()
     try:
+        with _alone_on_this_host(folder):  # else two could break the same lock, one of them the other's new one
+            owner = lease.owner
+            if owner is not None and owner.hostname == _own_host() and _is_zombie(owner.pid):
+                lease.force_break()
+            if not wait:
+                return lease.acquire(timeout=0)
         lease.acquire(timeout=wait)
     except Timeout:
         raise _refusal(lease, folder) from None
+
+
+@contextmanager
+def _alone_on_this_host(folder: Path) -> Iterator[None]:
+    """One process at a time, where the file system can lock a folder; where it cannot, as it comes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_zombie(process: int) -> bool:

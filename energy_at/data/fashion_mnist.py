@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 from torchvision import datasets
+from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-from energy_at.data.downloaded import DownloadedData
+from energy_at.data.downloaded import REMEDY, DownloadedData
 from energy_at.data.memory import Arrays
+from energy_at.reading import readable
+from energy_at.types import require
 
 
 class FashionMNIST(DownloadedData):
@@ -72,7 +75,19 @@ class FashionMNIST(DownloadedData):
         self.mean, self.std = ((0.2190,), (0.3318,)) if frame else ((0.2860,), (0.3530,))
 
     def _open(self, split: str, download: bool) -> Arrays:
-        source = datasets.FashionMNIST(self.root, train=split == "train", download=download)
+        part = "train" if split == "train" else "t10k"
+        files = [self.root / self.location / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
+        if download and not all(file.is_file() for file in files):
+            datasets.FashionMNIST(self.root, download=True)
+        images, labels = map(_read_idx, files)
+        require(
+            images.ndim == 3 and labels.shape == images.shape[:1],
+            f"{files[0]} has shape {images.shape} and {files[1].name} {labels.shape}; {REMEDY}",
+        )
         border = (self.frame, self.frame)
-        images = np.pad(source.data.numpy(), ((0, 0), border, border))
-        return images[:, None], source.targets.numpy()
+        return np.pad(images, ((0, 0), border, border))[:, None], labels
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    with readable(path, REMEDY):
+        return read_sn3_pascalvincent_tensor(str(path)).numpy()

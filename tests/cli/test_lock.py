@@ -19,6 +19,34 @@ from energy_at.types import InputError
 from tests.cli.test_app import SMALL
 from tests.cli.test_evaluate import folder as work  # noqa: F401  (a fixture)
 
+RACE = """
+import os, signal, sys, time
+from pathlib import Path
+from energy_at.cli.lock import NAME, only_one
+from energy_at.types import InputError
+
+folder = Path(sys.argv[1])
+killed = os.fork()
+if killed == 0:
+    with only_one(folder):
+        time.sleep(100)
+while not (folder / NAME).exists():
+    time.sleep(0.01)
+time.sleep(0.2)
+os.kill(killed, signal.SIGKILL)  # and nobody asks for its end
+start, racers = time.time() + 0.5, []
+for _ in range(6):
+    racers.append(os.fork())
+    if racers[-1] == 0:
+        time.sleep(start - time.time())
+        try:
+            with only_one(folder):
+                time.sleep(1)
+        except InputError:
+            os._exit(2)
+        os._exit(0)
+print(sorted(os.waitstatus_to_exitcode(os.waitpid(racer, 0)[1]) for racer in racers))
+"""
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -146,3 +174,8 @@ def test_two_tables_in_a_folder_leave_each_other_what_is_at_work(tmp_path, monke
         assert "free" in (tmp_path / "runs/reproduce/two/two.csv").read_text()
     assert main(["reproduce", "-c", "two.yaml"]) == 0
     assert "AT" in (tmp_path / "runs/reproduce/two/two.csv").read_text()
+
+
+def test_of_many_that_find_a_killed_one_nobody_has_waited_for_one_alone_goes_in(tmp_path):
+    told = subprocess.run([sys.executable, "-c", RACE, tmp_path], capture_output=True, text=True, check=True)
+    assert told.stdout.split("\n")[0] == "[0, 2, 2, 2, 2, 2]"

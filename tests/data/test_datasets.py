@@ -152,7 +152,7 @@ def test_unusable_synthetic_files_are_refused_before_training(tmp_path, arrays, 
         (CIFAR10, "cifar-10-batches-py"),
         (CIFAR100, "cifar-100-python"),
         (SVHN, "train_32x32.mat"),
-        (FashionMNIST, "FashionMNIST/raw"),
+        (FashionMNIST, "FashionMNIST/raw/train-images-idx3-ubyte"),
         (TinyImageNet, "tiny-imagenet-200/wnids.txt"),
     ],
 )

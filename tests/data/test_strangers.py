@@ -175,7 +175,7 @@ def test_a_truncated_idx_file_is_named(cut, tmp_path):
     standins.write_fashion_mnist(tmp_path)
     file = tmp_path / "FashionMNIST/raw/train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:cut])
-    with standins.unchecked(), pytest.raises(InputError, match=r"FashionMNIST/raw is missing or damaged"):
+    with standins.unchecked(), pytest.raises(InputError, match=r"raw/train-images-idx3-ubyte is missing or damaged"):
         FashionMNIST(tmp_path, download=False).setup("fit")
 
 
