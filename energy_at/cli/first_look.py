@@ -21,6 +21,7 @@ FUNCTIONS = {
     "generate": "draw images from a robust classifier",
     "reproduce": "train and evaluate the methods of a table with several seeds",
     "push": "share a trained net on the Hugging Face Hub, with its model card",
+    "dashboard": "lay out a W&B project's energy curves, or draw them from the files of runs",
     "pack": "pack a folder of images into a few large files, for file systems of clusters",
 }
 COMMANDS = LIGHTNING_COMMANDS | FUNCTIONS
