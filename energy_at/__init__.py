@@ -29,6 +29,8 @@ _HOMES = {
         "DiffPGD",
         "Targeted",
         "ThroughDefense",
+        "Transfer",
+        "GaussianNoise",
         "Attack",
     ),
     "defense": ("EnergyDescent",),

@@ -5,9 +5,11 @@ from energy_at.attacks.base import Attack
 from energy_at.attacks.carlini_wagner import CarliniWagner
 from energy_at.attacks.diff_pgd import DiffPGD
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from energy_at.attacks.gaussian_noise import GaussianNoise
 from energy_at.attacks.pgd import PGD
 from energy_at.attacks.targeted import Targeted
 from energy_at.attacks.through_defense import ThroughDefense
+from energy_at.attacks.transfer import Transfer
 
 __all__ = [
     "FGSM",
@@ -18,6 +20,8 @@ __all__ = [
     "AutoAttack",
     "CarliniWagner",
     "DiffPGD",
+    "GaussianNoise",
     "Targeted",
     "ThroughDefense",
+    "Transfer",
 ]

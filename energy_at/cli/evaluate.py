@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from energy_at.attacks import Attack
+from energy_at.attacks import Attack, Transfer
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import gathered, launched
 from energy_at.cli.results import output_folder
@@ -20,7 +20,8 @@ from energy_at.defense import EnergyDescent
 from energy_at.evaluation import robustness
 from energy_at.evaluation.checkpoints import load_net, path_and_choice
 from energy_at.evaluation.report import Report, merged
-from energy_at.files import write_file
+from energy_at.files import safe_name, write_file
+from energy_at.hub.sources import plain_name
 from energy_at.types import require_one_of
 
 Defense: TypeAlias = Callable[[nn.Module], EnergyDescent]
@@ -32,6 +33,7 @@ def evaluate(
     ckpt_path: str | None = None,
     net: nn.Module | str | None = None,
     defense: Defense | None = None,
+    source: str | None = None,
     split: Split = "test",
     count: int | None = None,
     only: list[str] | None = None,
@@ -53,6 +55,8 @@ def evaluate(
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         defense: what changes the images before the net classifies them, such as EnergyDescent; attacks go through it.
+        source: another net on which the adversarial images are made, a transfer attack: a checkpoint that says of which
+            net it is, hf:// or pretrained: as above, or the dotted path of a net.
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
         only: names of the attacks to run; all by default.
@@ -70,10 +74,13 @@ def evaluate(
     attacks = {name: attack for name, attack in attacks.items() if not only or name in only}
     fabric = launched(accelerator, devices, num_nodes)
     net = defended(load_net(ckpt_path, net, data.num_classes), defense, attacks)
+    if source is not None:
+        other = load_net(source, num_classes=data.num_classes)
+        attacks = {name: Transfer(attack, other) for name, attack in attacks.items()}
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
     batches = data.batches(split, count, seed)
-    folder = output_folder(output, ckpt_path, net, "evaluation")
+    folder = output_folder(output, ckpt_path, net, _kind(source))
     shard = (fabric.global_rank, fabric.world_size)
     sizes = batches.sampler.sizes[shard[0] :: shard[1]]
     with only_one(folder, fabric.is_global_zero):
@@ -164,6 +171,11 @@ def write_report(report: Report, folder: Path) -> None:
     write_file(folder / "evaluation.json", report.to_json())
     write_file(folder / "evaluation.csv", report.to_csv())
     print(f"\n{_title(report.conditions, report.images)}\n{report.table()}\nResults: {folder}")
+
+
+def _kind(source: str | None) -> str:
+    """Of the results: those of a transfer attack lie beside the others."""
+    return "evaluation" if source is None else f"transfer-from-{safe_name(plain_name(source))}"
 
 
 def _title(facts: Mapping[str, Any], images: int) -> str:

@@ -206,3 +206,15 @@ def test_the_same_folder_keeps_each_defense_apart(folder):
             assert code_of([*one, "--defense=EnergyDescent", "--defense.eps=2", f"--defense.step_size={length}"]) == 0
         found.append(json.loads((folder / "one" / "evaluation.json").read_text())["results"][0]["correct"])
     assert found[0] != found[1]
+
+
+def test_a_transfer_attack_has_its_own_folder_and_the_other_nets_images(folder, capsys):
+    args = ["evaluate", "-c", "eval.yaml", "--ckpt_path=net.pth", "--count=40"]
+    args += ["--net=energy_at.models.SmallNet", "--net.width=4"]
+    assert main(args) == 0
+    assert main([*args, f"--source={__name__}.a_net"]) == 0  # the same weights
+    own, made = results(folder / "net-evaluation"), results(folder / f"net-transfer-from-{__name__}.a_net")
+    assert own[0] == made[0]
+    assert own[1]["weights_sha256"] == made[1]["weights_sha256"]
+    assert main([*args, "--source=net.pth"]) == 2
+    assert "does not say of which net" in capsys.readouterr().err

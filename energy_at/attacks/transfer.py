@@ -1,0 +1,39 @@
+"""Adversarial images that are made on one net, and meant for another."""
+
+import copy
+from typing import Self
+
+import torch
+from torch import nn
+
+from energy_at.attacks.base import Attack
+from energy_at.net_state import in_mode
+from energy_at.types import Images, Labels
+
+
+class Transfer(Attack):
+    """Crafts images on another net than the one that is attacked (arXiv 1605.07277).
+
+    Args:
+        attack: what crafts them.
+        source: the other net; used in evaluation mode, and put where the images are.
+    """
+
+    def __init__(self, attack: Attack, source: nn.Module) -> None:
+        super().__init__(seed=attack.seed)
+        self.eps, self.norm = attack.eps, attack.norm
+        self.attack = attack
+        self.source = source
+
+    def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
+        """See ``Attack``; the net that is attacked is not looked at."""
+        source = self.source.to(x.device)
+        with in_mode(source, False):
+            return self.attack(source, x, y, start, generator)
+
+    def scaled(self, factor: float) -> Self:
+        """See ``Attack``."""
+        scaled = copy.copy(self)
+        scaled.attack = self.attack.scaled(factor)
+        scaled.eps = scaled.attack.eps
+        return scaled
