@@ -96,7 +96,8 @@ class Report:
         for row in self.rows:
             share = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
             lines.append((row.name, row.threat, str(row.images), str(row.correct), share))
-        lines[-1] = (lines[-1][0], " and ".join(dict.fromkeys(a.threat for a in self.attacks if a.threat)), *lines[-1][2:])
+        balls = dict.fromkeys(attack.threat for attack in self.attacks if attack.threat)
+        lines[-1] = (lines[-1][0], " and ".join(balls), *lines[-1][2:])
         return aligned(lines, left=2)
 
 
