@@ -286,7 +286,10 @@ def test_parts_merge_and_keep_what_they_do_not_name():
     assert fast["model"]["init_args"]["attack"]["init_args"]["eps"] == 0.3
     averaged = resolved("-c", "cifar10_pgd_der.yaml", "-c", "parts/ema.yaml", "-c", "parts/wandb.yaml")
     assert averaged["model"] == plain["model"]
-    assert [short(callback) for callback in averaged["trainer"]["callbacks"]] == ["EMAWeightAveraging"]
+    assert [short(callback) for callback in averaged["trainer"]["callbacks"]] == [
+        "EMAWeightAveraging",
+        "AdversarialExamples",
+    ]
     assert [short(logger) for logger in averaged["trainer"]["logger"]] == ["CSVLogger", "WandbLogger"]
     assert resolved("-c", "cifar10_pgd_at.yaml", "-c", "parts/ddp.yaml")["trainer"]["strategy"] == "ddp"
 
