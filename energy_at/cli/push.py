@@ -14,6 +14,7 @@ from energy_at.files import as_a_whole, write_file
 from energy_at.hub.bundle import write_bundle
 from energy_at.hub.card import model_card
 from energy_at.hub.facts import facts_of, shared_evaluation
+from energy_at.hub.robustbench import write_robustbench
 from energy_at.hub.sources import HUB, WEIGHTS, hub_reason
 from energy_at.types import InputError, require
 
@@ -28,6 +29,7 @@ def push(
     private: bool = False,
     revision: str | None = None,
     output: str | None = None,
+    robustbench: str | None = None,
 ) -> None:
     """Share a trained net on the Hugging Face Hub, or as a folder: weights, description, curves and a model card.
 
@@ -40,16 +42,21 @@ def push(
         private: whether a new repository is seen by its owner alone.
         revision: branch of the repository; its main one by default.
         output: folder that keeps what is shared; without repo, that is all that is done.
+        robustbench: name under which the output also has the net as RobustBench keeps it, such as Wong2020Fast: weights
+            for its loader, and the claim for its leaderboard.
     """
     require(bool(repo or output), "there is neither repo nor output; give --repo USER/NAME, --output FOLDER or both")
     named = repo is None or HUB.fullmatch(f"hf://{repo}") is not None
     require(named, f"{repo} is no USER/NAME; write --repo USER/NAME")
+    require(not robustbench or bool(output), "robustbench writes into the output; give --output FOLDER too")
     path = Path(run) if Path(run).is_file() else Path(run) / "checkpoints" / f"{checkpoint}.ckpt"
     with TemporaryDirectory() if output is None else nullcontext(output) as folder:
         with only_one(Path(folder)) if output else nullcontext():
             write_shared(path, Path(folder), repo, license)
         if repo:
             _upload(Path(folder), repo, private, revision)
+    if robustbench:
+        print(f"For RobustBench: {write_for_robustbench(path, Path(output), robustbench)}")
     if output:
         print(f"Written: {output}; energy-at evaluate -c CONFIG --ckpt_path {output} takes it")
 
@@ -83,6 +90,18 @@ def write_shared(checkpoint: Path, folder: Path, repo: str | None = None, licens
     write_file(folder / "README.md", model_card(facts, repo, license, (folder / "energies.png").is_file()))
 
 
+def write_for_robustbench(checkpoint: Path, folder: Path, name: str) -> Path:
+    """Write weights and claim of a checkpoint as RobustBench keeps them; returns the path of the weights.
+
+    Args:
+        checkpoint: of a training.
+        folder: that receives ``models`` and ``model_info``.
+        name: of the net there.
+    """
+    facts = facts_of(checkpoint, read_checkpoint(checkpoint), run_of(str(checkpoint)))
+    return write_robustbench(folder, name, load_net(checkpoint).state_dict(), facts, shared_evaluation(checkpoint))
+
+
 def _upload(folder: Path, repo: str, private: bool, revision: str | None) -> None:
     from huggingface_hub import HfApi  # here, so that nobody waits for it who does not use it
 
@@ -96,7 +115,7 @@ def _upload(folder: Path, repo: str, private: bool, revision: str | None) -> Non
             folder_path=folder,
             revision=revision,
             commit_message="Share a net with energy-at",
-            ignore_patterns=[".*"],  # the lock
+            ignore_patterns=[".*", "models/*", "model_info/*"],  # the lock, and what is RobustBench's
         )
     except Exception as error:  # of the client, or of its HTTP library
         raise InputError(f"{repo} cannot be written: {hub_reason(error)}") from error
