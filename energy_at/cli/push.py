@@ -50,13 +50,13 @@ def push(
     require(named, f"{repo} is no USER/NAME; write --repo USER/NAME")
     require(not robustbench or bool(output), "robustbench writes into the output; give --output FOLDER too")
     path = Path(run) if Path(run).is_file() else Path(run) / "checkpoints" / f"{checkpoint}.ckpt"
+    if output and robustbench:
+        print(f"For RobustBench: {write_for_robustbench(path, Path(output), robustbench)}")
     with TemporaryDirectory() if output is None else nullcontext(output) as folder:
         with only_one(Path(folder)) if output else nullcontext():
             write_shared(path, Path(folder), repo, license)
         if repo:
             _upload(Path(folder), repo, private, revision)
-    if robustbench:
-        print(f"For RobustBench: {write_for_robustbench(path, Path(output), robustbench)}")
     if output:
         print(f"Written: {output}; energy-at evaluate -c CONFIG --ckpt_path {output} takes it")
 

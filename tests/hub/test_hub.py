@@ -200,6 +200,8 @@ def test_what_users_have_named_is_text_in_a_card():
         (["push", "nowhere", "--output=x"], "there is no file nowhere/checkpoints/best.ckpt"),
         (["push", "weights.pth", "--output=x"], "does not say of which net it is"),
         (["push", "RUN", "--output=mine"], "has a README.md of its own"),
+        (["push", "RUN", "--output=x", "--robustbench=Doe2026Net"], "use CIFAR10, CIFAR100 or ImageNet"),
+        (["push", "RUN", "--repo=a/b", "--robustbench=Doe2026Net"], "give --output FOLDER too"),
         (["test", "-c", "digits_rsfgsm_der.yaml", "--ckpt_path=hf://a/b"], "judge it with energy-at evaluate"),
         ([*EVALUATE, "--ckpt_path=hf://a"], "write hf://USER/NAME or hf://USER/NAME@REVISION"),
         ([*EVALUATE, "--ckpt_path=pretrained:nothing"], "there is no pretrained net 'nothing'; this package has "),
@@ -225,6 +227,7 @@ def test_a_mistake_is_answered_in_one_line(args, words, run, tmp_path, monkeypat
     assert words in said
     assert Path("mine/README.md").read_text() == "my project"
     assert not Path("run").exists()
+    assert not list(Path("x").rglob("*.*"))
 
 
 def test_a_damaged_description_is_named(tmp_path):
