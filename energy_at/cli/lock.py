@@ -66,8 +66,9 @@ def _take_over(lease: SoftFileLease, folder: Path) -> None:
             if owner is not None and owner.hostname == _own_host() and _is_zombie(owner.pid):
                 lease.force_break()
             if not wait:
-                return lease.acquire(timeout=0)
-        lease.acquire(timeout=wait)
+                lease.acquire(timeout=0)
+        if wait:
+            lease.acquire(timeout=wait)
     except Timeout:
         raise _refusal(lease, folder) from None
 
