@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -138,6 +139,12 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Ten
             return {name: torch.from_numpy(file[name]) for name in names or file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}); delete it and run the same command again") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def safe_name(name: str) -> str:

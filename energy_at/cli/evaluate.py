@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, TypeAlias
 from warnings import warn
@@ -20,7 +19,7 @@ from energy_at.defense import EnergyDescent
 from energy_at.evaluation import robustness
 from energy_at.evaluation.checkpoints import load_net, path_and_choice
 from energy_at.evaluation.report import Report, merged
-from energy_at.files import safe_name, write_file
+from energy_at.files import file_sha256, safe_name, write_file
 from energy_at.hub.sources import plain_name
 from energy_at.types import require_one_of
 
@@ -145,7 +144,7 @@ def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None
         "split_images": images,
         "eval_batch_size": data.eval_batch_size,
         "checkpoint": ckpt_path,
-        "checkpoint_sha256": _file_sha256(ckpt_path) if ckpt_path else None,
+        "checkpoint_sha256": file_sha256(path_and_choice(ckpt_path)[0]) if ckpt_path else None,
     }
 
 
@@ -181,8 +180,3 @@ def _kind(source: str | None) -> str:
 def _title(facts: Mapping[str, Any], images: int) -> str:
     part = "" if images == facts["split_images"] else f" of {facts['split_images']}"
     return f"{facts['data']}, {images}{part} {facts['split']} images, {facts['dtype']}, seed {facts['seed']}:"
-
-
-def _file_sha256(path: str) -> str:
-    with path_and_choice(path)[0].open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

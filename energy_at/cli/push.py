@@ -1,19 +1,22 @@
 """``energy-at push``."""
 
 import json
-import shutil
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
+
+from torch import Tensor
 
 from energy_at.cli.lock import only_one
-from energy_at.cli.resume import run_of
+from energy_at.cli.resume import data_state, run_of
 from energy_at.evaluation.checkpoints import load_net, read_checkpoint
-from energy_at.files import as_a_whole, write_file
+from energy_at.files import write_file
 from energy_at.hub.bundle import write_bundle
 from energy_at.hub.card import model_card
-from energy_at.hub.facts import facts_of, shared_evaluation
+from energy_at.hub.facts import Facts, evaluation_of, facts_of
 from energy_at.hub.robustbench import write_robustbench
 from energy_at.hub.sources import HUB, WEIGHTS, hub_reason
 from energy_at.types import InputError, require
@@ -50,56 +53,72 @@ def push(
     require(named, f"{repo} is no USER/NAME; write --repo USER/NAME")
     require(not robustbench or bool(output), "robustbench writes into the output; give --output FOLDER too")
     path = Path(run) if Path(run).is_file() else Path(run) / "checkpoints" / f"{checkpoint}.ckpt"
+    shared = read_shared(path)
+    if output:
+        _require_free(Path(output))
     if output and robustbench:
-        print(f"For RobustBench: {write_for_robustbench(path, Path(output), robustbench)}")
+        written = write_robustbench(Path(output), robustbench, shared.state, shared.facts, shared.evaluation)
+        print(f"For RobustBench: {written}")
     with TemporaryDirectory() if output is None else nullcontext(output) as folder:
         with only_one(Path(folder)) if output else nullcontext():
-            write_shared(path, Path(folder), repo, license)
+            write_shared(shared, Path(folder), repo, license)
         if repo:
             _upload(Path(folder), repo, private, revision)
     if output:
         print(f"Written: {output}; energy-at evaluate -c CONFIG --ckpt_path {output} takes it")
 
 
-def write_shared(checkpoint: Path, folder: Path, repo: str | None = None, license: str | None = None) -> None:
-    """Write all that is shared into a folder, without a path of this machine in it.
+@dataclass(frozen=True)
+class Shared:
+    """What is shared of a net.
 
     Args:
-        checkpoint: of a training.
+        facts: of it.
+        state: its weights.
+        evaluation: of these weights; None if there is none.
+        files: of its run.
+    """
+
+    facts: Facts
+    state: Mapping[str, Tensor]
+    evaluation: Mapping[str, Any] | None
+    files: tuple[Path, ...]
+
+
+def read_shared(checkpoint: Path) -> Shared:
+    """Gather it from a checkpoint and the files of its run.
+
+    Raises:
+        InputError: if the checkpoint is none, or does not say of which net it is.
+    """
+    content, run, evaluation = read_checkpoint(checkpoint), run_of(str(checkpoint)), evaluation_of(checkpoint)
+    facts = facts_of(checkpoint, content, run, evaluation, data_state(content).get("class_names", ()))
+    files = tuple(run / name for name in FILES if (run / name).is_file()) if run else ()
+    return Shared(facts, load_net(checkpoint).state_dict(), evaluation, files)
+
+
+def write_shared(shared: Shared, folder: Path, repo: str | None = None, license: str | None = None) -> None:
+    """Write all of it into a folder, without a path of this machine in it.
+
+    Args:
+        shared: what is known of the net.
         folder: that receives the files.
         repo: ``USER/NAME``, for the card.
         license: likewise.
-
-    Raises:
-        InputError: if the checkpoint is none, or does not say of which net it is; if the folder holds something else.
     """
+    write_bundle(folder, shared.state, shared.facts.as_config())
+    for file in shared.files:
+        write_file(folder / file.name, file.read_bytes())
+    if shared.evaluation is not None:
+        write_file(folder / "evaluation.json", json.dumps(shared.evaluation, indent=2) + "\n")
+    write_file(folder / "README.md", model_card(shared.facts, repo, license, (folder / "energies.png").is_file()))
+
+
+def _require_free(folder: Path) -> None:
     require(
         (folder / WEIGHTS).is_file() or not (folder / "README.md").exists(),
         f"{folder} has a README.md of its own, which a model card would replace; choose another folder",
     )
-    content, run = read_checkpoint(checkpoint), run_of(str(checkpoint))
-    facts = facts_of(checkpoint, content, run)
-    write_bundle(folder, load_net(checkpoint).state_dict(), facts.as_config())
-    for name in FILES if run else ():
-        if (run / name).is_file():
-            with as_a_whole(folder / name) as temporary:
-                shutil.copyfile(run / name, temporary)
-    evaluation = shared_evaluation(checkpoint)
-    if evaluation is not None:
-        write_file(folder / "evaluation.json", json.dumps(evaluation, indent=2) + "\n")
-    write_file(folder / "README.md", model_card(facts, repo, license, (folder / "energies.png").is_file()))
-
-
-def write_for_robustbench(checkpoint: Path, folder: Path, name: str) -> Path:
-    """Write weights and claim of a checkpoint as RobustBench keeps them; returns the path of the weights.
-
-    Args:
-        checkpoint: of a training.
-        folder: that receives ``models`` and ``model_info``.
-        name: of the net there.
-    """
-    facts = facts_of(checkpoint, read_checkpoint(checkpoint), run_of(str(checkpoint)))
-    return write_robustbench(folder, name, load_net(checkpoint).state_dict(), facts, shared_evaluation(checkpoint))
 
 
 def _upload(folder: Path, repo: str, private: bool, revision: str | None) -> None:

@@ -36,7 +36,7 @@ def training_in(path: str) -> Mapping[str, Any]:
     return content
 
 
-def data_state(content: Mapping[str, Any]) -> Mapping[str, int]:
+def data_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a data module of this package has said of itself in a training's checkpoint."""
     return next((part for part in content.values() if isinstance(part, Mapping) and "global_batch" in part), {})
 

@@ -1,14 +1,14 @@
 """What is known of a trained net: from its checkpoint, and from the files of its run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from energy_at.files import file_sha256
 from energy_at.reading import readable
 from energy_at.types import InputError
 
@@ -64,13 +64,21 @@ class Facts:
         return {"library_name": "energy_at", "net": self.net, **about}
 
 
-def facts_of(checkpoint: Path, content: Mapping[str, Any], run: Path | None) -> Facts:
+def facts_of(
+    checkpoint: Path,
+    content: Mapping[str, Any],
+    run: Path | None,
+    evaluation: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] = (),
+) -> Facts:
     """Gather them.
 
     Args:
         checkpoint: the file.
         content: of it.
         run: folder of its training; None if it was moved away from there.
+        evaluation: see ``evaluation_of``.
+        class_names: in the order of the logits.
 
     Raises:
         InputError: if it was written by no training of this package, or a file of the run is damaged.
@@ -78,25 +86,34 @@ def facts_of(checkpoint: Path, content: Mapping[str, Any], run: Path | None) -> 
     arguments = content.get("hyper_parameters", {})
     if "_class_path" not in arguments or not isinstance(arguments.get("net"), Mapping):
         raise InputError(f"{checkpoint} does not say of which net it is; share one that energy-at fit has left")
-    accuracies, protocol = evaluated(checkpoint) or tested(checkpoint, int(content["epoch"]), run) or ((), "")
-    state = next((v for v in content.values() if isinstance(v, Mapping) and "global_batch" in v), {})
+    measured = evaluated(evaluation) if evaluation else tested(checkpoint, int(content["epoch"]), run)
+    accuracies, protocol = measured or ((), "")
     return Facts(
         net=arguments["net"],
         method=short(arguments["_class_path"]),
         attack=arguments.get("attack") or {},
         data=_data_of(run),
-        class_names=tuple(state.get("class_names", ())),
+        class_names=tuple(class_names),
         epochs=int(content["epoch"]) + 1,
         accuracies=accuracies,
         protocol=protocol,
     )
 
 
-def evaluated(checkpoint: Path) -> tuple[tuple[Accuracy, ...], str] | None:
-    """What ``energy-at evaluate`` has left beside the checkpoint, if it was of these very weights."""
+def evaluation_of(checkpoint: Path) -> dict[str, Any] | None:
+    """What ``energy-at evaluate`` has left beside the checkpoint, if it was of these very weights, without paths.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
     report = _json(checkpoint.with_name(f"{checkpoint.stem}-evaluation") / "evaluation.json")
-    if report is None or report["conditions"].get("checkpoint_sha256") != _sha256(checkpoint):
+    if report is None or report["conditions"].get("checkpoint_sha256") != file_sha256(checkpoint):
         return None
+    return report | {"conditions": {k: v for k, v in report["conditions"].items() if k not in UNSHARED}}
+
+
+def evaluated(report: Mapping[str, Any]) -> tuple[tuple[Accuracy, ...], str]:
+    """The accuracies of an evaluation, and how they were measured."""
     facts, images = report["conditions"], report["results"][0]["images"]
     rows = [_accuracy(row, images, report["worst_case_only"]) for row in report["results"]]
     part = "all" if images == facts["split_images"] else f"{images} of {facts['split_images']}"
@@ -113,18 +130,9 @@ def tested(checkpoint: Path, epoch: int, run: Path | None) -> tuple[tuple[Accura
         return None
     attack = report["attack"]["init_args"]
     name = "-".join(filter(None, [short(report["attack"]["class_path"]), str(attack.get("steps", ""))]))
-    threat = f"{attack.get('norm', '')} {attack.get('eps', '')}".strip()
-    return (Accuracy("clean", "", row["clean_acc"]), Accuracy(name, threat, row["robust_acc"])), (
+    return (Accuracy("clean", "", row["clean_acc"]), Accuracy(name, _ball(attack), row["robust_acc"])), (
         f"the test at the end of the training, {report['split']} images, {report['dtype']}"
     )
-
-
-def shared_evaluation(checkpoint: Path) -> Mapping[str, Any] | None:
-    """The whole evaluation of these weights without the paths of the machine; None if there is none."""
-    if evaluated(checkpoint) is None:
-        return None
-    report = _json(checkpoint.with_name(f"{checkpoint.stem}-evaluation") / "evaluation.json")
-    return report | {"conditions": {k: v for k, v in report["conditions"].items() if k not in UNSHARED}}
 
 
 def short(class_path: str) -> str:
@@ -136,9 +144,11 @@ def _accuracy(row: Mapping[str, Any], images: int, worst_case_only: bool) -> Acc
     """An attack that saw only what had withstood the others has no accuracy of its own."""
     if worst_case_only and row["name"] not in ("clean", "worst case"):
         return None
-    settings = row["settings"]
-    threat = " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
-    return Accuracy(row["name"], threat, row["correct"] / images, images)
+    return Accuracy(row["name"], _ball(row["settings"]), row["correct"] / images, images)
+
+
+def _ball(settings: Mapping[str, Any]) -> str:
+    return " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
 
 
 def _data_of(run: Path | None) -> str:
@@ -154,8 +164,3 @@ def _json(path: Path) -> dict[str, Any] | None:
         return None
     with readable(path, REMEDY):
         return json.loads(path.read_text())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from energy_at import Digits, InputError, SmallNet, load_net
 from energy_at.cli import main
 from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.hub.card import escaped, model_card
-from energy_at.hub.facts import Accuracy, Facts, facts_of
+from energy_at.hub.facts import Accuracy, Facts, evaluation_of, facts_of
 from energy_at.hub.sources import SHELF
 from tests.hub.server import TOKEN, running
 
@@ -164,7 +164,9 @@ def test_the_card_has_the_evaluations_numbers_only_where_they_are_of_these_weigh
     content = read_checkpoint(run / "checkpoints" / "best.ckpt")
     torch.save(content | {"epoch": 7}, other / "best.ckpt")
     (other / "best-evaluation" / "evaluation.json").write_text(json.dumps(report))
-    facts = facts_of(other / "best.ckpt", read_checkpoint(other / "best.ckpt"), None)
+    facts = facts_of(
+        other / "best.ckpt", read_checkpoint(other / "best.ckpt"), None, evaluation_of(other / "best.ckpt")
+    )
     assert (facts.accuracies, facts.data) == ((), "")
     assert "Not measured" in model_card(facts, None, None, False)
 
