@@ -115,7 +115,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
     """Write named tensors as an npz."""
     with as_a_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: array.cpu().numpy() for name, array in arrays.items()})
+        np.savez(file, allow_pickle=False, **{name: array.cpu().numpy() for name, array in arrays.items()})
 
 
 def write_torch(path: Path, content: object) -> None:

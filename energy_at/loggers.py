@@ -21,6 +21,12 @@ from energy_at.files import appending, write_file, writing
 INIT_TIMEOUT_S = 30
 
 
+def process_rank() -> int:
+    """Of this process among those of the training."""
+    decorator: Any = rank_zero_only
+    return decorator.rank
+
+
 class Writer(ExperimentWriter):
     """Lightning's writer of ``metrics.csv``, which rewrites the file as a whole and can continue one.
 
@@ -70,13 +76,13 @@ class CSVLogger(LightningCSVLogger):
         """Of the run. One that counts up takes its folder at once: jobs that start together would share it."""
         if self._version is None:
             self._version = self._get_next_version()
-            while rank_zero_only.rank == 0 and not self._taken():
+            while process_rank() == 0 and not self._taken():
                 self._version += 1
         return self._version
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Writer:
+    def experiment(self) -> Any:
         """What writes ``metrics.csv``."""
         if self._experiment is None:
             self._experiment = Writer(self.log_dir)
@@ -86,7 +92,7 @@ class CSVLogger(LightningCSVLogger):
         """Continue the files of a run after so many steps: what was logged later is cut off."""
         self._save_dir = self._root_dir = str(run.parents[1])
         self._name, self._version = run.parent.name, run.name
-        if rank_zero_only.rank == 0:
+        if process_rank() == 0:
             _cut_back(run / "metrics.csv", step - 1)  # steps count from 0 there
             _cut_back(run / "histograms.csv", step)
             self._experiment = Writer(self.log_dir, goes_on=True)

@@ -119,7 +119,7 @@ def delta_energy_penalty(
         deltas.append(delta_marginal_energy(logits_ref, logits_adv))
     if terms in ("joint", "both"):
         deltas.append(delta_joint_energy(logits_ref, logits_adv, y))
-    return sum(_phi(delta, penalty).mean() for delta in deltas)
+    return torch.stack([_phi(delta, penalty).mean() for delta in deltas]).sum()
 
 
 def _phi(delta: PerSample, penalty: Penalty) -> PerSample:

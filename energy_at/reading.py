@@ -79,7 +79,7 @@ def images_in(folder: Path) -> list[str]:
     return sorted(entry.path for entry in images)
 
 
-def _require_file(entry: os.DirEntry) -> None:
+def _require_file(entry: os.DirEntry[str]) -> None:
     """Refuse folders, pipes, and links that lead nowhere or round in a circle."""
     with readable(Path(entry.path), REMEDY):
         if not entry.is_file():

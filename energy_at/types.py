@@ -61,7 +61,7 @@ class Ratio(float):
         ratio.text = _text(value)
         return ratio
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type["Ratio"], tuple[str]]:
         """Pickle by the written form, so that a copy prints alike."""
         return Ratio, (self.text,)
 

@@ -13,7 +13,7 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state"}
+FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state", "undeclared"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "lengths": {"types"},
     "seeding": {"types"},
     "net_state": set(),
+    "undeclared": set(),
     "energy": FOUNDATION,
     "objectives": FOUNDATION | {"energy"},
     "baselines": FOUNDATION | {"energy", "objectives"},

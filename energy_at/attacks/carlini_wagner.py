@@ -63,7 +63,8 @@ class CarliniWagner(Attack):
         require(0 <= confidence < inf, f"confidence is {confidence}, but it is finite and at least 0; write 0")
         require(0 < lr < inf, f"lr is {lr}, but a learning rate is finite and above 0; write for example lr: 0.05")
         require(0 < initial_const < inf, f"initial_const is {initial_const}, but it is finite and above 0; write 0.001")
-        self.eps = None if eps is None else Ratio(eps)
+        if eps is None:
+            self.eps = None  # type: ignore[assignment] # the smallest perturbation, however long
         self.steps = steps
         self.confidence = confidence
         self.binary_search_steps = binary_search_steps

@@ -79,18 +79,18 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
     Returns:
         A function of (x, y, start) that copies them to the graph's own memory, replays it, and returns x_adv.
     """
-    inputs = [tensor.detach().clone() for tensor in (x, y, start)]
+    x, y, start = inputs = tuple(tensor.detach().clone() for tensor in (x, y, start))
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
     stream.wait_stream(torch.cuda.current_stream(x.device))
     with caller_state_kept(net, x):
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                attack.perturb(net, *inputs, None)
+                attack.perturb(net, x, y, start)
         torch.cuda.current_stream(x.device).wait_stream(stream)
         # the graph casts the weights itself: casts from before it would go stale, and its own hold nothing until replay
         torch.clear_autocast_cache()
         with torch.cuda.graph(graph):
-            x_adv = attack.perturb(net, *inputs, None).detach()
+            x_adv = attack.perturb(net, x, y, start).detach()
         torch.clear_autocast_cache()
 
     def replay(*values: torch.Tensor) -> Images:
@@ -102,7 +102,7 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
     return replay
 
 
-def _situation(net: nn.Module, x: Images) -> tuple:
+def _situation(net: nn.Module, x: Images) -> tuple[Any, ...]:
     kind = x.device.type
     precision = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
     places = tuple(parameter.data_ptr() for parameter in net.parameters())

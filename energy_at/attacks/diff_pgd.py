@@ -1,5 +1,6 @@
 """Diff-PGD: projected gradient ascent whose iterate passes through a diffusion model before it meets the net."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from energy_at.attacks.pgd import PGD
 from energy_at.attacks.sdedit import SDEdit, load_diffusion
 from energy_at.attacks.threat import Norm
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, Ratio, require
+from energy_at.types import Images, Labels, Logits, Ratio, require
 
 
 class DiffPGD(PGD):
@@ -77,7 +78,14 @@ class DiffPGD(PGD):
         unet, scheduler = self._diffusion()
         return {"unet": unet, "schedule": dict(scheduler.config)}
 
-    def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
+    def perturb(
+        self,
+        net: nn.Module,
+        x: Images,
+        y: Labels,
+        start: Images | None,
+        generator: torch.Generator | None = None,
+    ) -> Images:
         """See ``Attack``; a start is the first iterate, before its SDEdit.
 
         Raises:
@@ -94,7 +102,7 @@ class DiffPGD(PGD):
         with in_mode(unet, False):
             for part in torch.arange(len(x), device=x.device).split(self.batch_size or len(x)):
                 begin = None if start is None else start[part]
-                x_adv = super().perturb(lambda x: net(purified(x)), x[part], y[part], begin, generator)
+                x_adv = super().perturb(_Purifying(net, purified), x[part], y[part], begin, generator)
                 with torch.no_grad():
                     results.append(purified(x_adv) if self.purify else x_adv)
         return torch.cat(results)
@@ -105,3 +113,12 @@ class DiffPGD(PGD):
         if self.model not in self._loaded:
             self._loaded[self.model] = load_diffusion(self.model)
         return self._loaded[self.model]
+
+
+class _Purifying(nn.Module):
+    def __init__(self, net: nn.Module, purified: Callable[[Images], Images]) -> None:
+        super().__init__()
+        self.net, self.purified = net, purified
+
+    def forward(self, x: Images) -> Logits:
+        return self.net(self.purified(x))

@@ -26,8 +26,8 @@ class GaussianNoise(Attack):
         super().__init__(0, seed=seed)
         self.std = Ratio(std)
         require(0 <= self.std < inf, f"std is {self.std}, but a deviation is finite and at least 0; write std: 0.1")
-        self.eps = None  # Gaussian noise has no ball
-        self.norm = None
+        self.eps = None  # type: ignore[assignment] # Gaussian noise has no ball
+        self.norm = None  # type: ignore[assignment]
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``; with a start, the noise is added to it."""

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from energy_at.energy import joint_energy, kl_divergence, marginal_energy
-from energy_at.types import Labels, Logits, PerSample
+from energy_at.types import InputError, Labels, Logits, PerSample
 
 LossName: TypeAlias = Literal[
     "cross_entropy",
@@ -28,6 +28,8 @@ def cross_entropy(logits_adv: Logits, y: Labels, logits: Logits | None = None) -
 
 def kl(logits_adv: Logits, y: Labels, logits: Logits | None = None) -> PerSample:
     """KL(p(.|x) || p(.|x*)), TRADES' attack (arXiv 1901.08573, algorithm 1)."""
+    if logits is None:
+        raise InputError("loss kl needs the logits of the natural images; give logits")
     return kl_divergence(logits, logits_adv)
 
 

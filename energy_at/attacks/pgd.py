@@ -69,12 +69,19 @@ class PGD(Attack):
         self.targeted = targeted
         self.alpha = Ratio(2.5 * self.eps / steps if alpha is None else alpha)
         require(
-            0 < self.alpha < inf or self.alpha == self.eps == 0,
+            0 < self.alpha < inf or not (self.alpha or self.eps),
             f"alpha is {self.alpha}, but a step is finite and longer than 0; write for example alpha: 2/255",
         )
 
-    def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
-        """See ``Attack``."""
+    def perturb(
+        self,
+        net: nn.Module,
+        x: Images,
+        y: Labels,
+        start: Images | None,
+        generator: torch.Generator | None = None,
+    ) -> Images:
+        """See ``Attack``; without a generator the attack's own draws what has to be drawn."""
         objective = self._objective(net, x, y)
         x_adv = self.ascend(net, x, start if start is not None else self.draw_start(x, generator), objective)
         if self.restarts == 1:

@@ -27,7 +27,7 @@ class SDEdit:
         InputError: if the library is missing, the model is of another kind, or no step lies at or below ``t_star``.
     """
 
-    def __init__(self, unet: nn.Module, scheduler: Any, t_star: int, steps: int, checkpointing: bool = False) -> None:
+    def __init__(self, unet: Any, scheduler: Any, t_star: int, steps: int, checkpointing: bool = False) -> None:
         self.unet, self.scheduler, self.checkpointing = unet, _ddim(unet, scheduler), checkpointing
         most = self.scheduler.config.num_train_timesteps
         require(steps <= most, f"diffusion_steps is {steps}, but the model has {most} timesteps; take fewer steps")

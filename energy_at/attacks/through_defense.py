@@ -1,6 +1,6 @@
 """Attacks on a defended net in other ways than through the whole of it."""
 
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import nn
@@ -32,9 +32,12 @@ class ThroughDefense(Attack):
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``."""
+        return self.attack.perturb(self._seen(net), x, y, start, generator)
+
+    def _seen(self, net: Any) -> nn.Module:
         require(
             hasattr(net, "through_identity"),
             f"{type(net).__name__} is no defended net; give evaluate --defense, or leave ThroughDefense out",
         )
-        seen = net.net if self.way == "around" else net.through_identity()
-        return self.attack.perturb(seen, x, y, start, generator)
+        seen: nn.Module = net.net if self.way == "around" else net.through_identity()
+        return seen

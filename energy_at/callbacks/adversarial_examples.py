@@ -1,6 +1,7 @@
 """Adversarial images of the present net, every few epochs."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -9,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from energy_at.evaluation.examples import Examples, draw_examples, examples_of
 from energy_at.files import as_a_whole
 from energy_at.types import require
+from energy_at.undeclared import datamodule_of
 
 
 class AdversarialExamples(L.Callback):
@@ -35,7 +37,7 @@ class AdversarialExamples(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ask for the run's folder, all processes together; choose the images."""
         self._folder = trainer.log_dir
-        data = trainer.datamodule
+        data = datamodule_of(trainer)
         require(
             hasattr(data, "batches"),
             "AdversarialExamples draws images of a data module of this package; leave it out, or give one as ImageData",
@@ -60,7 +62,7 @@ class AdversarialExamples(L.Callback):
             if hasattr(logger, "log_examples"):
                 logger.log_examples(examples, trainer.global_step)
 
-    def _examples(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Examples:
+    def _examples(self, trainer: L.Trainer, pl_module: Any) -> Examples:
         x, y = self._images.to(pl_module.device).to(pl_module.dtype) / 255, self._labels.to(pl_module.device)
-        names = trainer.datamodule.class_names
+        names = datamodule_of(trainer).class_names
         return examples_of(pl_module.net, x, y, pl_module.val_attack, class_names=names)

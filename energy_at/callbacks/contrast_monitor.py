@@ -44,7 +44,8 @@ class ContrastMonitor(L.Callback):
         if "train/contrast_auc" not in metrics or "train/E_marginal_contrast" not in metrics:
             return
         names = ("contrast_auc", "E_marginal", "E_marginal_contrast", "contrast_steps")
-        now = Contrast(*(float(metrics[f"train/{name}"]) for name in names), pl_module.max_steps)
+        auc, energy, contrast, steps = (float(metrics[f"train/{name}"]) for name in names)
+        now = Contrast(auc, energy, contrast, steps, _most_steps(pl_module))
         if runs_away(now, self.gap):
             self._announce("contrastive energy runs away", self._away(now, trainer.current_epoch), trainer)
         elif saturated(now, self.ceiling):
@@ -93,3 +94,7 @@ class ContrastMonitor(L.Callback):
 def _copy(source: Path, target: Path) -> None:
     with as_a_whole(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def _most_steps(pl_module: Any) -> int:
+    return pl_module.max_steps

@@ -55,7 +55,7 @@ class EnergyLogger(L.Callback):
         """Ask for natural logits where this step is sampled."""
         # (step + 1), because loggers write at the end of every n-th step
         sampled = batch_idx == 0 or (trainer.global_step + 1) % self.every_n_steps == 0
-        pl_module.natural_logits_wanted = sampled
+        _want_natural_logits(pl_module, sampled)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -80,7 +80,7 @@ class EnergyLogger(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the epoch."""
-        pl_module.natural_logits_wanted = False
+        _want_natural_logits(pl_module, False)
         self._log_epoch("train", trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -152,3 +152,7 @@ def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
     means = dict(zip(_names(CONTRAST), mean, strict=False))
     stds = {f"{name}_std": value for name, value in zip(_names(CONTRAST), std, strict=False) if name not in SHARES}
     return {f"{stage}/{name}": value for name, value in (means | stds).items()}
+
+
+def _want_natural_logits(pl_module: Any, wanted: bool) -> None:
+    pl_module.natural_logits_wanted = wanted

@@ -12,6 +12,7 @@ from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
 from energy_at.evaluation.curves import draw_energy_curves
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST
 from energy_at.files import as_a_whole
+from energy_at.undeclared import callbacks_of
 
 
 class EnergyPlot(L.Callback):
@@ -83,7 +84,7 @@ class EnergyPlot(L.Callback):
 
 
 def _onsets(trainer: L.Trainer) -> dict[str, int]:
-    monitors = [callback for callback in trainer.callbacks if isinstance(callback, OverfittingMonitor)]
+    monitors = [callback for callback in callbacks_of(trainer) if isinstance(callback, OverfittingMonitor)]
     found = [(CATASTROPHIC, m.catastrophic_epoch) for m in monitors]
     found += [(ROBUST, m.robust_epoch) for m in monitors]
     return {name: epoch for name, epoch in found if epoch is not None}

@@ -1,6 +1,7 @@
 """Images that the net of a training draws, every few epochs."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,6 +15,7 @@ from energy_at.generation.chain import to_bytes
 from energy_at.generation.mosaics import INCHES, show_mosaic
 from energy_at.generation.starts import fit_to_training
 from energy_at.types import require
+from energy_at.undeclared import datamodule_of
 
 MOST_CLASSES = 10
 
@@ -59,7 +61,7 @@ class SampleGrid(L.Callback):
                 f"{type(pl_module).__name__} has no {name} for SampleGrid to take; give it init and sampler",
             )
         if self.init is not None and trainer.is_global_zero:
-            fit_to_training(self.init, trainer.datamodule, self.fit_count, pl_module.device)
+            fit_to_training(self.init, datamodule_of(trainer), self.fit_count, pl_module.device)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw, where it is time."""
@@ -67,7 +69,7 @@ class SampleGrid(L.Callback):
             self.draw(trainer, pl_module)
 
     @rank_zero_only
-    def draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def draw(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Write the picture, under a temporary name first."""
         init = self.init or pl_module.starts
         sampler = self.sampler or pl_module.sampler.with_steps(pl_module.contrast_steps)

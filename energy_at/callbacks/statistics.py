@@ -38,7 +38,7 @@ class RunningStatistics:
     @property
     def rows(self) -> int:
         """Q."""
-        return self._sums.shape[1]
+        return 0 if self._sums is None else self._sums.shape[1]
 
     def values(self) -> Tensor:
         """Those that were kept on this process, [Q, n]."""

@@ -37,8 +37,9 @@ class SWA(WeightAveraging):
         """Take the epoch's weights into the mean, where validation has not done so."""
         if trainer.current_epoch <= self._latest_update_epoch:
             return
-        if trainer.current_epoch <= ceil(self.start * trainer.max_epochs):
-            self._average_model.n_averaged.zero_()  # what follows copies
+        average = self._average_model
+        if average is not None and trainer.current_epoch <= ceil(self.start * (trainer.max_epochs or 0)):
+            average.n_averaged.zero_()  # what follows copies
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:

@@ -18,6 +18,7 @@ from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
 from energy_at.data.base import ImageData, Split
 from energy_at.data.loaders import Loader
+from energy_at.data.sampling import ChosenBatches
 from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_cells, mean_rows
 from energy_at.evaluation.analysis.probe import NATURAL
@@ -81,7 +82,7 @@ def analyze(
     """
     require(not (ckpt_path and nets), "there are ckpt_path and nets; give one net, or several by name")
     fabric = launched(accelerator, devices, num_nodes)
-    sources = nets or {_name(ckpt_path, net): ckpt_path}
+    sources: Mapping[str, str | None] = nets or {_name(ckpt_path, net): ckpt_path}
     loaded = {
         name: defended(load_net(source, _own(net), data.num_classes), defense, attacks)
         for name, source in sources.items()
@@ -115,7 +116,7 @@ def analyze(
 
 
 def _shared(
-    measured: Callable[..., Analysis], name: str, attacks: Iterable[str], batches: Loader, fabric: Fabric
+    measured: Callable[..., Analysis], name: str, attacks: Iterable[str], batches: Loader[ChosenBatches], fabric: Fabric
 ) -> Analysis:
     """The analysis of one net; on the first process it is of all images, which the others have put into the store."""
     rank, processes = fabric.global_rank, fabric.world_size
@@ -176,5 +177,5 @@ def _trainings(
     return [read_run(path, name) for name, path in paths.items()]
 
 
-def _wanted(figure: FigureName, figures: list[FigureName] | None) -> bool:
+def _wanted(figure: str, figures: list[FigureName] | None) -> bool:
     return figures is None or figure in figures

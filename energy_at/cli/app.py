@@ -1,7 +1,7 @@
 """The LightningCLI behind ``energy-at``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,8 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import energy_at.data
@@ -42,10 +41,11 @@ from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
-from energy_at.loggers import CSVLogger
+from energy_at.loggers import CSVLogger, process_rank
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError, require
+from energy_at.undeclared import callbacks_of
 
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
@@ -141,27 +141,30 @@ class EnergyCLI(LightningCLI):
         """
         with plain_reasons():
             super().instantiate_classes()
-        self.trainer.callbacks.insert(0, StartSummary())  # before the progress bar begins its line
-        self.trainer.callbacks.insert(1, EndTogether())
+        callbacks = callbacks_of(self.trainer)
+        callbacks.insert(0, StartSummary())  # before the progress bar begins its line
+        callbacks.insert(1, EndTogether())
         if self.job is not None:
-            self.trainer.callbacks.insert(2, self.job)
+            callbacks.insert(2, self.job)
         end_with_this(self.trainer.strategy.launcher)
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
         """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
-        self.resumed_run, self._data_state, path = None, {}, config.get("ckpt_path")
+        self.resumed_run: Path | None = None
+        self._data_state: Mapping[str, Any] = {}
+        path = config.get("ckpt_path")
         if not path or path in ("best", "last", "hpc") or "://" in path:
             return
         content = training_in(path)
         if self.config.subcommand == "fit":
-            run = run_of(path) or (self.job and self.job.run)
+            run = run_of(path) or (self.job.run if self.job else None)
             if is_judged(run) or config.trainer.limit_test_batches == 0:
                 check_unfinished(content, path, config.trainer)
             self._resumed_step, self._data_state = int(content["global_step"]), data_state(content)
             self.resumed_run = run if config.resume_in == "run" else None
 
     def _run_subcommand(self, subcommand: str) -> None:
-        first = subcommand == "fit" and rank_zero_only.rank == 0
+        first = subcommand == "fit" and process_rank() == 0
         if isinstance(self.datamodule, ImageData):
             self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
         with ExitStack() as stack:
@@ -187,9 +190,9 @@ class EnergyCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Judge the best and the last checkpoint on the test images."""
-        if self.trainer.fast_dev_run or self.trainer.interrupted or self.trainer.limit_test_batches == 0:
+        if getattr(self.trainer, "fast_dev_run", 0) or self.trainer.interrupted or self.trainer.limit_test_batches == 0:
             return
-        for callback in self.trainer.callbacks:
+        for callback in callbacks_of(self.trainer):
             if isinstance(callback, WeightAveraging):
                 callback._average_model = None  # else it loads what was averaged, in place of the average
         paths = [self._path_of(callback) for callback in self.trainer.checkpoint_callbacks]
@@ -202,7 +205,7 @@ class EnergyCLI(LightningCLI):
         path = self._get(self.config, "ckpt_path")
         write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack)
 
-    def _path_of(self, callback: ModelCheckpoint) -> str | None:
+    def _path_of(self, callback: Any) -> str | None:
         """Of its checkpoint; the last is the one that this training went on from where nothing was left to train."""
         goes_on = isinstance(callback, LastCheckpoint) and not callback.best_model_path
         return self._get(self.config, "ckpt_path") if goes_on else callback.best_model_path
@@ -223,7 +226,7 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See Lightning."""
         text = self.parser.dump(self.config, skip_none=False)
-        write_file(Path(self._folder) / self.config_filename, text)
+        write_file(Path(self._folder or ".") / self.config_filename, text)
         config = yaml.safe_load(text)
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
@@ -245,7 +248,7 @@ def _run_name(configs: list[Path]) -> str | None:
 
 
 def _failed(reason: Exception | str, code: int) -> int:
-    rank = rank_zero_only.rank
+    rank = process_rank()
     bar = "\n" if rank or reason is ECHO else ""  # of the first process, in whose line the message would begin
     print(f"{bar}energy-at: {f'process {rank}: ' if rank else ''}{reason}", file=sys.stderr)
     return code

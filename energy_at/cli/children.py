@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_running: set[subprocess.Popen] = set()
+_running: set[subprocess.Popen[Any]] = set()
 
 
 def run_process(line: Sequence[str], log: Path, env: Mapping[str, str]) -> int:

@@ -34,7 +34,7 @@ def command_parser(function: Callable[..., Any]) -> FunctionParser:
     Args:
         function: typed, and documented in Google's style.
     """
-    purpose = inspect.getdoc(function).splitlines()[0]
+    purpose = (inspect.getdoc(function) or "").partition("\n")[0]
     parser = FunctionParser(prog=f"energy-at {function.__name__}", description=purpose)
     parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
     parser.add_function_arguments(function, as_group=False)

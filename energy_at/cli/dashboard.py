@@ -64,7 +64,7 @@ def workspace(layout: Sequence[Section], entity: str, project: str, name: str) -
 
 
 def _panel(panel: Panel) -> Any:
-    from wandb_workspaces.reports.v2 import LinePlot, MediaBrowser
+    from wandb_workspaces.reports.v2 import LinePlot, MediaBrowser  # type: ignore[attr-defined] # imported lazily there
 
     if panel.media:
         return MediaBrowser(title=panel.title, media_keys=list(panel.media))

@@ -1,12 +1,11 @@
 """What a signal asks of a training of several processes, done by all of them at the same step."""
 
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
@@ -19,7 +18,7 @@ class EndTogether(L.Callback):
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[int, Callable[[int, Any], Any]] = {}
+        self._handlers: dict[int, Any] = {}
         self._told: set[int] = set()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -56,7 +55,7 @@ class EndTogether(L.Callback):
 
 def _requeueing(trainer: L.Trainer) -> list[int]:
     """The signal that Lightning has a SLURM job requeued by; none elsewhere."""
-    environment = trainer.strategy.cluster_environment
+    environment = getattr(trainer.strategy, "cluster_environment", None)
     if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
         return []
     return [environment.requeue_signal or signal.SIGUSR1]

@@ -155,8 +155,9 @@ def _check_config(name: str, sections: Sequence[str] | None) -> None:
     if not isinstance(content, dict):
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
     _check_classes(content, name)
-    for section in content if sections else ():
-        _check_known(str(section).rstrip("+"), sections, f"section in {name}")
+    for section in content:
+        if sections:
+            _check_known(str(section).rstrip("+"), sections, f"section in {name}")
 
 
 def _check_classes(content: object, name: str, place: str = "") -> None:

@@ -110,7 +110,7 @@ def generate(
         if fabric.is_global_zero:
             about = conditions(data, "train", len(train.bytes[1]), ckpt_path) | facts(net, fabric.device, seed)
             about |= {"channels_last": channels_last}
-            report = {"n": n, "images_per_second": speed, "conditions": about, "settings": setting}
+            report: dict[str, Any] = {"n": n, "images_per_second": speed, "conditions": about, "settings": setting}
             results, quality = Output(folder, files, n, class_names(data)), Quality(files, n, train, judges)
             write_results(results, recipe, save, report)
             write_quality(results, quality, report)

@@ -13,7 +13,7 @@ from energy_at.evaluation.store import digest, net_sha256, settings
 from energy_at.generation import ClassInit, EnergyTargets, LocalPCA
 from energy_at.generation.quality.features import Features, Penultimate, extract, kept_features
 from energy_at.generation.run import Recipe
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, InputError, Labels, require
 
 MOST_GIGABYTES = 16
 
@@ -88,10 +88,8 @@ class TrainingImages:
         facts = {"class": type(init).__name__, **{name: getattr(init, name) for name in init.option_names}}
         facts["fitted_to"] = self.sha256
         if net_neighbours:
-            require(
-                isinstance(init, LocalPCA),
-                f"net_neighbours is for LocalPCA, but init is {facts['class']}; leave one of them out",
-            )
+            if not isinstance(init, LocalPCA):
+                raise InputError(f"net_neighbours is for LocalPCA, but init is {facts['class']}; leave one of them out")
             seen = Penultimate(net)
             init.features = lambda images: seen(images.to(self.device))[0].to(images.device)
             facts["neighbours_in"] = net_sha256(net)

@@ -18,7 +18,7 @@ from energy_at.generation.figures import draw_energies, draw_tradeoff
 from energy_at.generation.mosaics import draw_chains, draw_copies, draw_overview
 from energy_at.generation.quality.copies import Nearest
 from energy_at.generation.quality.tradeoff import Point
-from energy_at.types import Images
+from energy_at.types import Images, Labels
 
 SHOWN = 12  # pairs in the picture of possible copies
 
@@ -84,7 +84,9 @@ class Output:
                 break
             stages.append(batch.stages)
             labels.append(batch.label[batch.pictured])
-        stages, labels = torch.cat(stages), torch.cat(labels)
+        self._write_mosaics(torch.cat(stages), torch.cat(labels))
+
+    def _write_mosaics(self, stages: Tensor, labels: Labels) -> None:
         self._save(draw_overview(stages, labels, self.class_names), "grid.png")
         for label in labels.unique().tolist():
             name = self.class_names[label]

@@ -49,8 +49,8 @@ def load_judges(
             screen only.
     """
     return Judges(
-        _inception(inception_weights) if features == "inception" else features and feature_net(load_net(features)),
-        judge and _independent(judge, net, num_classes),
+        _features(features, inception_weights) if features else None,
+        _independent(judge, net, num_classes) if judge else None,
     )
 
 
@@ -76,10 +76,11 @@ class Quality:
             pixels: the nearest training image of each sample.
         """
         report = {"copies": {"pixels": copies(pixels.distance, self._nearest(self.held_out).distance)._asdict()}}
-        if self.judges.features is not None:
-            report["features"] = self._fidelity()
-        if self.judges.judge is not None:
-            report |= self._judged(report["copies"])
+        features, judge = self.judges
+        if features is not None:
+            report["features"] = self._fidelity(features)
+        if judge is not None:
+            report |= self._judged(judge, report["copies"])
         return report
 
     def nearest_training_images(self) -> Nearest:
@@ -87,8 +88,14 @@ class Quality:
         return self._nearest(self._samples())
 
     def tradeoff(self, recipe: Recipe, sweep: Sweep, batch_size: int) -> list[Point]:
-        """The judge's numbers over scales and steps; see ``Sweep``."""
+        """The judge's numbers over scales and steps; see ``Sweep``.
+
+        Raises:
+            InputError: if there is no judge.
+        """
         judge, device = self.judges.judge, self.train.device
+        if judge is None:
+            raise InputError("sweep needs a judge; give judge: another classifier's checkpoint")
         return list(tradeoff(recipe, sweep, judge, self.train.features(judge), device, batch_size))
 
     def _samples(self) -> Iterator[tuple[Tensor, Labels]]:
@@ -99,14 +106,13 @@ class Quality:
         found = [nearest(images.flatten(1).to(self.train.device), reference) for images, _ in batches]
         return Nearest(*(torch.cat(part).cpu() for part in zip(*found, strict=True)))
 
-    def _fidelity(self) -> dict[str, Any]:
-        net = self.judges.features
+    def _fidelity(self, net: Any) -> dict[str, Any]:
         real = self.train.features(net)
         facts = {"network": type(net.net).__name__, "net_sha256": net_sha256(net), "real_images": len(real.labels)}
         return fidelity(extract(net, self._samples(), self.train.device), real, self.train.device) | facts
 
-    def _judged(self, found: dict[str, Any]) -> dict[str, Any]:
-        net, device = self.judges.judge, self.train.device
+    def _judged(self, net: nn.Module, found: dict[str, Any]) -> dict[str, Any]:
+        device = self.train.device
         real, samples = self.train.features(net), extract(net, self._samples(), device)
         held_out = extract(net, self.held_out, device)
         near = (nearest(part.vectors, real.vectors).distance for part in (samples, held_out))
@@ -115,6 +121,10 @@ class Quality:
             "judge_of_test_images": judged(held_out, real)._asdict() | {"images": len(held_out.labels)},
             "copies": found | {"features": copies(*near)._asdict()},
         }
+
+
+def _features(source: str, inception_weights: str | None) -> nn.Module | None:
+    return _inception(inception_weights) if source == "inception" else feature_net(load_net(source))
 
 
 def _inception(weights: str | None) -> nn.Module | None:

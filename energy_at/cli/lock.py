@@ -104,7 +104,7 @@ def _owner(lease: SoftFileLease) -> str:
 def _own_host() -> str | None:
     """As a lock names it: processes of two containers do not see each other, whatever their host's name."""
     with tempfile.TemporaryDirectory() as folder, _lease(Path(folder)) as held:
-        return held.owner.hostname
+        return held.owner.hostname if held.owner else None
 
 
 def _lease(folder: Path) -> SoftFileLease:

@@ -61,7 +61,7 @@ def one_line(message: str) -> str:
     return message
 
 
-def _short(match: re.Match) -> str:
+def _short(match: re.Match[str]) -> str:
     """The beginning of what nobody reads to its end."""
     return f"{match[0][:60]}..."
 

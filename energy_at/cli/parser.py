@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined] # public, not in __all__
 from lightning.pytorch.cli import LightningArgumentParser
 
 from energy_at.cli.config_files import find_config
 from energy_at.cli.messages import one_line
 
-CONFIG = {"help": "a config: path, or name of a packaged one"}
+CONFIG: dict[str, Any] = {"help": "a config: path, or name of a packaged one"}
 
 
 class ConfigFile(ActionConfigFile):
     """A config by path or by the name of a packaged one."""
 
-    def __call__(self, parser: Any, cfg: Any, values: str, option_string: str | None = None) -> None:
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """See argparse."""
-        super().__call__(parser, cfg, str(find_config(values)), option_string)
+        super().__call__(parser, cfg, str(find_config(values)), option_string)  # type: ignore[no-untyped-call]
 
 
 class _OneLine(ArgumentParser):
@@ -45,9 +45,9 @@ class _OneLine(ArgumentParser):
         close = begun or get_close_matches(unknown[1], options, n=1, cutoff=0.85)
         return f"there is no option {unknown[1]}; did you mean {close[0]}?" if close else ""
 
-    def format_help(self) -> str:
+    def format_help(self, *args: Any) -> str:
         """See argparse; torch alone has some hundred subclasses of Module."""
-        return re.sub(r"known\s+subclasses:\s[^)]*", _own_classes, super().format_help())
+        return re.sub(r"known\s+subclasses:\s[^)]*", _own_classes, super().format_help(*args))
 
 
 def options_of(parser: Any) -> Iterator[str]:
@@ -80,7 +80,7 @@ def link_net_to_data(parser: ArgumentParser, net: str, *names: str) -> None:
     parser.link_arguments("data.image_shape", channels, lambda shape: shape[0], apply_on="instantiate")
 
 
-def _own_classes(match: re.Match) -> str:
+def _own_classes(match: re.Match[str]) -> str:
     # argparse breaks a long name at the line's end
     listed = re.sub(r"\s+", "", match[0].split(":", 1)[1]).split(",")
     own = [name.removeprefix("energy_at.") for name in listed if name.startswith("energy_at.") and name.count(".") == 1]

@@ -58,10 +58,10 @@ def is_echo(error: BaseException) -> bool:
     return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in ECHOES)
 
 
-def gathered(part: object) -> list:
+def gathered(part: Any) -> list[Any]:
     """What every process gives, in the order of their ranks; on every process."""
     if not torch.distributed.is_initialized():
         return [part]
-    parts = [None] * torch.distributed.get_world_size()
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, part)
     return parts

@@ -82,7 +82,8 @@ def reproduce(
 
 def configs_first(args: Sequence[str]) -> list[str]:
     """The same arguments with all configs before all flags, so that a flag wins over a config wherever it stands."""
-    configs, flags = [], []
+    configs: list[str] = []
+    flags: list[str] = []
     for arg, before in zip(args, ["", *args], strict=False):
         is_config = arg.partition("=")[0] in CONFIG_FLAGS or before in CONFIG_FLAGS
         (configs if is_config else flags).append(arg)

@@ -12,6 +12,7 @@ from energy_at.cli.summary import RESULTS
 from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.loggers import CSVLogger
 from energy_at.types import require
+from energy_at.undeclared import callbacks_of
 
 
 class NothingToDoError(Exception):
@@ -86,7 +87,7 @@ def go_on_in(run: Path, trainer: L.Trainer, step: int) -> None:
 
 def how_to_go_on(trainer: L.Trainer) -> str:
     """What to type after an interruption."""
-    paths = [c.best_model_path for c in trainer.callbacks if isinstance(c, LastCheckpoint) and c.best_model_path]
+    paths = [c.best_model_path for c in callbacks_of(trainer) if isinstance(c, LastCheckpoint) and c.best_model_path]
     run = run_of(paths[0]) if paths else None
     if run is not None:
         return f"energy-at fit --resume {run} goes on from the last epoch"

@@ -2,11 +2,13 @@
 
 import logging
 import warnings
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.cli.summary import named
+from energy_at.undeclared import datamodule_of
 
 # of libraries, about what nobody who runs this package can change; everything else is shown
 NOISE = (
@@ -34,26 +36,27 @@ class StartSummary(L.Callback):
         self.say(trainer, pl_module, trainer.log_dir)  # which the first process tells all others
 
     @rank_zero_only
-    def say(self, trainer: L.Trainer, pl_module: L.LightningModule, folder: str | None) -> None:
+    def say(self, trainer: L.Trainer, pl_module: Any, folder: str | None) -> None:
         """On the first process."""
         net = pl_module.net
         parameters = sum(parameter.numel() for parameter in net.parameters())
         attack = named(pl_module.attack)
         print(f"{type(pl_module).__name__}: {type(net).__name__}, {parameters:,} parameters; attack {attack}")
-        print(f"{type(trainer.datamodule).__name__}: {_images(trainer)}; {_length(trainer)}")
+        print(f"{type(datamodule_of(trainer)).__name__}: {_images(trainer)}; {_length(trainer)}")
         print(f"Results: {folder}", flush=True)
 
 
 def _images(trainer: L.Trainer) -> str:
-    if not hasattr(trainer.datamodule, "labels"):
+    data = datamodule_of(trainer)
+    if not hasattr(data, "labels"):
         return "images of your own data module"
-    counts = [len(trainer.datamodule.labels(split)) for split in ("train", "val")]
+    counts = [len(data.labels(split)) for split in ("train", "val")]
     return f"{counts[0]:,} images for training, {counts[1]:,} for validation"
 
 
 def _length(trainer: L.Trainer) -> str:
     steps = int(trainer.num_training_batches)
-    size = getattr(trainer.datamodule, "batch_size", None)
+    size = getattr(datamodule_of(trainer), "batch_size", None)
     each = f"{steps:,} steps" + (f" of {size * trainer.world_size} images" if size else "")
     begun = f", from epoch {trainer.current_epoch} on" if trainer.current_epoch else ""
     epochs = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"

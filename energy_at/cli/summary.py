@@ -75,5 +75,5 @@ def _cells(row: Judgement) -> tuple[str, ...]:
 
 def named(attack: Attack) -> str:
     """An attack's class, steps and ball."""
-    steps = f"-{attack.steps}" if getattr(attack, "steps", 1) > 1 else ""
-    return f"{type(attack).__name__}{steps}, {attack.norm} eps {attack.eps}"
+    steps = getattr(attack, "steps", 1)
+    return f"{type(attack).__name__}{f'-{steps}' if steps > 1 else ''}, {attack.norm} eps {attack.eps}"

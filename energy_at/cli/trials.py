@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from energy_at.cli.children import run_process
 from energy_at.cli.lock import only_one
@@ -85,9 +86,9 @@ class Trial:
     def result(self) -> Trained:
         """What became of it."""
         run = joined([read_run(part / "metrics.csv") for part in self._resumable], self.method)
-        told = self._finished()
+        told = self._finished() or {}
         accuracies = {name: _accuracies(self._judgement(name)) for name in self._wanted}
-        minutes = told["seconds"] / told["epochs"] / 60 if told["epochs"] else None
+        minutes = told["seconds"] / told["epochs"] / 60 if told.get("epochs") else None
         return Trained(self.method, self.seed, run, accuracies, minutes)
 
     @property
@@ -133,7 +134,7 @@ class Trial:
             last = next((line for line in reversed(log.read_text().splitlines()) if line.strip()), "it said nothing")
             raise InputError(f"{self}: energy-at {command} ended with code {code} ({last}); all it said is in {log}")
 
-    def _finished(self) -> dict | None:
+    def _finished(self) -> dict[str, Any] | None:
         told = [part / "fit.json" for part in self._parts if (part / "fit.json").is_file()]
         return json.loads(told[-1].read_text()) if told else None
 

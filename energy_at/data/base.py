@@ -13,7 +13,7 @@ from torch import Tensor
 from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
 from energy_at.data.loaders import Loader
-from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, held_out
 from energy_at.types import require, require_one_of
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -62,10 +62,10 @@ class ImageData(L.LightningDataModule, ABC):
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
-        self._training: Loader | None = None
+        self._training: Loader[TrainBatches] | None = None
         self._resume_at: dict[str, Any] | None = None
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> Loader[TrainBatches]:
         """Shuffled, augmented training batches without a last partial one."""
         self._training = self._train_loader()
         if self._resume_at is not None:
@@ -111,15 +111,15 @@ class ImageData(L.LightningDataModule, ABC):
             f" make it {now}; {each}",
         )
 
-    def val_dataloader(self) -> Loader | list:
+    def val_dataloader(self) -> Loader[EvalBatches] | list[Any]:
         """The held-out part of the training images; an empty list if ``val_size`` is 0."""
         return self._eval_loader("val", self._eval_batches(len(self.labels("val")))) if self.val_size else []
 
-    def test_dataloader(self) -> Loader:
+    def test_dataloader(self) -> Loader[EvalBatches]:
         """The test set, every image once."""
         return self._eval_loader("test", self._eval_batches(len(self.labels("test"))))
 
-    def batches(self, split: Split = "test", count: int | None = None, seed: int = 0) -> Loader:
+    def batches(self, split: Split = "test", count: int | None = None, seed: int = 0) -> Loader[ChosenBatches]:
         """Images of a split in a fixed order and without augmentation, whole on every process.
 
         Args:
@@ -155,11 +155,12 @@ class ImageData(L.LightningDataModule, ABC):
         """
         images, labels, *augmentation = batch
         if augmentation:
-            images = crop_flip(images, *augmentation, padding=self.padding)
+            offsets, flips = augmentation
+            images = crop_flip(images, offsets, flips, padding=self.padding)
         return images.to(torch.float32).div_(255), labels
 
     @abstractmethod
-    def _train_loader(self) -> Loader:
+    def _train_loader(self) -> Loader[TrainBatches]:
         """The training loader."""
 
     @abstractmethod
@@ -167,7 +168,7 @@ class ImageData(L.LightningDataModule, ABC):
         """Labels [N] of a split's images."""
 
     @abstractmethod
-    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> Loader:
+    def _eval_loader(self, split: Split, sampler: Unshuffled) -> Loader[Unshuffled]:
         """The loader of a split without augmentation."""
 
     def _divided(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +190,7 @@ class ImageData(L.LightningDataModule, ABC):
         return kept[held_out(labels[kept], self.train_size)[1]], validation
 
     def _train_batches(self, count: int, extra: int = 0, extra_fraction: float = 0.0) -> TrainBatches:
-        repeat = self.trainer is not None and self.trainer.overfit_batches > 0
+        repeat = getattr(self.trainer, "overfit_batches", 0) > 0
         return TrainBatches(count, self.batch_size, self.seed, *self._rank(), extra, extra_fraction, repeat)
 
     def _eval_batches(self, count: int) -> EvalBatches:

@@ -26,4 +26,4 @@ class CIFAR100(CIFAR10):
     num_classes = 100
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
-    class_names = tuple(_NAMES.split())
+    class_names: tuple[str, ...] = tuple(_NAMES.split())

@@ -14,7 +14,7 @@ from energy_at.data.folders import require_same_classes
 from energy_at.data.listing import ImageFiles, listed
 from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
-from energy_at.data.sampling import ChosenBatches, EvalBatches, generator
+from energy_at.data.sampling import TrainBatches, Unshuffled, generator
 from energy_at.data.shards import ImageShards
 from energy_at.reading import in_mode
 from energy_at.types import require
@@ -123,11 +123,11 @@ class ImageNet(ImageData):
         stored, chosen = self._parts[split]
         return stored.labels[chosen]
 
-    def _train_loader(self) -> FileLoader:
+    def _train_loader(self) -> FileLoader[TrainBatches]:
         read = ReadImage(*self._parts["train"], self.image_shape[1], self.resize, self.seed if self.augment else None)
         return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
 
-    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> FileLoader:
+    def _eval_loader(self, split: Split, sampler: Unshuffled) -> FileLoader[Unshuffled]:
         read = ReadImage(*self._parts[split], self.image_shape[1], self.resize)
         return FileLoader(read, sampler, self.num_workers)
 

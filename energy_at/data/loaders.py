@@ -6,7 +6,7 @@ everything else, sharding included, to the sampler.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from energy_at.data.augment import draw_crop_flip
-from energy_at.data.sampling import Batches, generator
+from energy_at.data.sampling import Batches, Sampler, TrainBatches, generator
 from energy_at.types import InputError
 
 
-class Loader(ABC):
+class Loader(ABC, Generic[Sampler]):
     """Iterates over a sampler's batches and remembers how far it came.
 
     Args:
@@ -27,7 +27,7 @@ class Loader(ABC):
 
     batch_sampler = None  # Lightning asks every loader that has a sampler for this one too
 
-    def __init__(self, sampler: Batches) -> None:
+    def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
         self._at = (0, 0)
         self._restored = False
@@ -36,7 +36,7 @@ class Loader(ABC):
         """Batches per epoch."""
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         """The epoch's batches; only those that remain when the epoch was restored from a checkpoint."""
         epoch = self.sampler.epoch
         start = self._at[1] if self._restored and self._at[0] == epoch else 0
@@ -60,7 +60,7 @@ class Loader(ABC):
         """The epoch's batches from step ``start`` on."""
 
 
-class MemoryLoader(Loader):
+class MemoryLoader(Loader[Sampler]):
     """Gathers whole batches from arrays in memory, with the crops and flips to be applied on the device.
 
     Args:
@@ -75,7 +75,7 @@ class MemoryLoader(Loader):
         self,
         images: Tensor,
         labels: Tensor,
-        sampler: Batches,
+        sampler: Sampler,
         padding: int | None = None,
         flip: bool = False,
     ) -> None:
@@ -91,16 +91,16 @@ class MemoryLoader(Loader):
             yield tuple(tensor.pin_memory() for tensor in batch) if self._pinned else batch
 
     def _augmentation(self, step: int) -> tuple[Tensor, ...]:
-        if self.padding is None:
+        sampler = self.sampler
+        if self.padding is None or not isinstance(sampler, TrainBatches):
             return ()
         # drawn for the global batch, so that an image's crop does not depend on the number of processes
-        sampler = self.sampler
         rng = generator(sampler.seed, sampler.epoch, 1 + step)
         drawn = draw_crop_flip(rng, sampler.global_batch, self.padding, self.flip)
         return tuple(sampler.shard(values) for values in drawn)
 
 
-class FileLoader(Loader):
+class FileLoader(Loader[Sampler]):
     """Batches of image files, decoded ahead by worker processes.
 
     Args:
@@ -109,7 +109,7 @@ class FileLoader(Loader):
         num_workers: worker processes; 0 decodes in this process.
     """
 
-    def __init__(self, read: Callable[[int, int], tuple[Tensor, int]], sampler: Batches, num_workers: int) -> None:
+    def __init__(self, read: Callable[[int, int], tuple[Tensor, int]], sampler: Sampler, num_workers: int) -> None:
         super().__init__(sampler)
         self._keys = _Keys(sampler)
         self._loader = DataLoader(
@@ -145,7 +145,7 @@ class _Keys:
             yield [(int(index), epoch) for index in indices]
 
 
-class _Files(Dataset):
+class _Files(Dataset[Any]):
     def __init__(self, read: Callable[[int, int], tuple[Tensor, int]]) -> None:
         self.read = read
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from energy_at.data.base import ImageData, Split, as_tensors
 from energy_at.data.checks import check_arrays
 from energy_at.data.loaders import MemoryLoader
-from energy_at.data.sampling import ChosenBatches, EvalBatches
+from energy_at.data.sampling import TrainBatches, Unshuffled
 from energy_at.data.synthetic import read_synthetic
 from energy_at.types import require
 
@@ -109,7 +109,7 @@ class InMemoryData(ImageData):
             "val": as_tensors(images[held], labels[held]),
         }
 
-    def _train_loader(self) -> MemoryLoader:
+    def _train_loader(self) -> MemoryLoader[TrainBatches]:
         images, labels = self.arrays("train")
         count, extra = len(labels), 0
         if self._extra is not None:
@@ -122,7 +122,7 @@ class InMemoryData(ImageData):
         """See ``ImageData``."""
         return self.arrays(split)[1]
 
-    def _eval_loader(self, split: Split, sampler: EvalBatches | ChosenBatches) -> MemoryLoader:
+    def _eval_loader(self, split: Split, sampler: Unshuffled) -> MemoryLoader[Unshuffled]:
         return MemoryLoader(*self.arrays(split), sampler)
 
     @abstractmethod

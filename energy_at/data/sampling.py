@@ -177,3 +177,5 @@ class ChosenBatches:
 
 
 Batches: TypeAlias = TrainBatches | EvalBatches | ChosenBatches
+Sampler = TypeVar("Sampler", bound=Batches)
+Unshuffled = TypeVar("Unshuffled", bound=EvalBatches | ChosenBatches)

@@ -92,7 +92,7 @@ class Bench:
     def kept(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The result of this name for this net, on the device: from the store, or computed and kept there."""
         name = f"{self._net}/{name}"
-        result = self.store.load(name)
+        result: Mapping[str, Tensor] | None = self.store.load(name)
         if result is None:
             result = compute()
             self.store.keep(name, result)

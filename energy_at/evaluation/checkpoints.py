@@ -35,22 +35,27 @@ def load_net(
         InputError: if there is no such file, if it is no checkpoint or holds pickled objects, if no net is known for
             it, or if weights, classes and net do not fit each other.
     """
-    if isinstance(net, str):
-        net = net_by_path(net)
-    require(source is not None or net is not None, "there is neither a checkpoint nor a net; give one of them")
-    if net is None and not Path(source).is_file() and DOTTED.fullmatch(str(source)):
-        net = net_by_path(str(source))
-    elif source is not None:
-        path, choice = path_and_choice(source)
-        content = read_checkpoint(path)
-        net = rebuilt(content, source) if net is None else net
-        apply_weights(net, state_in(content, path, choice), path)
-    classes = count_classes(net)
+    loaded = _loaded(source, net_by_path(net) if isinstance(net, str) else net)
+    classes = count_classes(loaded)
     require(
         num_classes is None or classes in (None, num_classes),
         f"the net has {classes} classes, but the data {num_classes}; use the checkpoint of a net for this data",
     )
-    return net.eval()
+    return loaded.eval()
+
+
+def _loaded(source: str | Path | None, net: nn.Module | None) -> nn.Module:
+    if source is None:
+        if net is None:
+            raise InputError("there is neither a checkpoint nor a net; give one of them")
+        return net
+    if net is None and not Path(source).is_file() and DOTTED.fullmatch(str(source)):
+        return net_by_path(str(source))
+    path, choice = path_and_choice(source)
+    content = read_checkpoint(path)
+    net = rebuilt(content, source) if net is None else net
+    apply_weights(net, state_in(content, path, choice), path)
+    return net
 
 
 def path_and_choice(source: str | Path) -> tuple[Path, str | None]:
@@ -73,8 +78,9 @@ def net_by_path(path: str) -> nn.Module:
             raise InputError(
                 f"{path} cannot be called without arguments ({error}); give a function that can"
             ) from error
-    require(isinstance(found, nn.Module), f"{path} gives a {type(found).__name__}; give a torch.nn.Module")
-    return found
+    if isinstance(found, nn.Module):
+        return found
+    raise InputError(f"{path} gives a {type(found).__name__}; give a torch.nn.Module")
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:

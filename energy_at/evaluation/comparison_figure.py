@@ -1,6 +1,7 @@
 """The curves of several trainings side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -57,7 +58,11 @@ def draw_comparison(trained: Sequence[Trained], title: str = "") -> Figure:
 
 
 def _curves(axes: Axes, trained: Sequence[Trained], key: str, number: int) -> None:
-    style = {"color": COLOURS[number % len(COLOURS)], "ls": "-" if number < len(COLOURS) else "--", "lw": 1.1}
+    style: dict[str, Any] = {
+        "color": COLOURS[number % len(COLOURS)],
+        "ls": "-" if number < len(COLOURS) else "--",
+        "lw": 1.1,
+    }
     for i, one in enumerate(trained):
         known = [(row["epoch"], row[key]) for row in one.run.rows if key in row]
         label = one.method if i == 0 else None

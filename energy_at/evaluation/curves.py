@@ -1,6 +1,7 @@
 """The picture of a training run: energies and robust accuracy against epochs."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,22 +37,27 @@ def draw_energy_curves(
         for axes in (top, bottom):
             axes.axvline(epoch, color=BLACK, lw=1, ls=":")
         late = 2 * epoch > rows[0]["epoch"] + rows[-1]["epoch"]  # there the words stand before the line
-        place = {"xytext": (-3 if late else 3, -12 * (i + 1)), "textcoords": "offset points"}
+        place: dict[str, Any] = {"xytext": (-3 if late else 3, -12 * (i + 1)), "textcoords": "offset points"}
         place["ha"] = "right" if late else "left"
         top.annotate(name, (epoch, 1), xycoords=("data", "axes fraction"), **place)
     top.set_title(title)
     bottom.set_xlabel("epoch")
-    bottom.xaxis.get_major_locator().set_params(integer=True)
+    bottom.locator_params(axis="x", integer=True)
     return figure
 
 
 def _phases(axes: Axes, phases: Sequence[Phase]) -> None:
-    line = {"color": BLACK, "lw": 1.2, "ls": (0, (4, 2)), "zorder": 5}  # above the curve that it follows
+    line: dict[str, Any] = {
+        "color": BLACK,
+        "lw": 1.2,
+        "ls": (0, (4, 2)),
+        "zorder": 5,
+    }  # above the curve that it follows
     for number, phase in enumerate(phases, start=1):
         left, right = phase.first - 0.5, phase.last + 0.5
         axes.axvspan(left, right, color=BLACK, alpha=0.09 if number % 2 else 0.03, lw=0)
         axes.plot([phase.first, phase.last], [phase.start, phase(phase.last)], **line)
-        place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
+        place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
         axes.annotate(f"phase {number}", ((left + right) / 2, 1), ha="center", fontsize=8, **place)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from matplotlib.axes import Axes
@@ -74,14 +75,17 @@ def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[TrainingRun]) -> None:
         for name, style in zip(panel.lines, STYLES, strict=False):
             rows = [row for row in run.rows if name in row]
             if rows:
-                told = {"label": f"{run.name}: {name}" if len(runs) > 1 else name, "marker": "." * (len(rows) == 1)}
+                told: dict[str, Any] = {
+                    "label": f"{run.name}: {name}" if len(runs) > 1 else name,
+                    "marker": "." * (len(rows) == 1),
+                }
                 colour = COLOURS[(i if len(runs) > 1 else STYLES.index(style)) % len(COLOURS)]
                 axes.plot([r["epoch"] for r in rows], [r[name] for r in rows], style, color=colour, **told)
     if axes.lines:
         axes.legend(fontsize=6)
     else:
         axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, fontsize=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.tick_params(labelsize=7)
 
 

@@ -48,8 +48,10 @@ class Examples:
     @property
     def pictures(self) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 [N, C, H, W] each, in the order of ``IMAGES``."""
-        pictures = (self.x, self.x_adv, self.perturbation)
-        return tuple(picture.mul(255).round().to(torch.uint8) for picture in pictures)
+        x, x_adv, perturbation = (
+            picture.mul(255).round().to(torch.uint8) for picture in (self.x, self.x_adv, self.perturbation)
+        )
+        return x, x_adv, perturbation
 
     def rows(self) -> Iterator[list[Any]]:
         """A row of values for each image, in the order of ``COLUMNS``."""

@@ -133,6 +133,6 @@ def merged(reports: Sequence[Report]) -> Report:
     )
 
 
-def _question(report: Report) -> tuple:
+def _question(report: Report) -> tuple[Any, ...]:
     conditions = {key: value for key, value in report.conditions.items() if key != "data_sha256"}
     return conditions, [(result.name, dict(result.settings)) for result in report.attacks], report.worst_case_only

@@ -60,7 +60,8 @@ def evaluate(
     """
     mine, (rank, processes) = of_rank(batches, shard), shard
     place = device_of(net, device)
-    total = None if len_of(batches) is None else len(range(rank, len_of(batches), processes))
+    count = len_of(batches)
+    total = None if count is None else len(range(rank, count, processes))
     counts = _Counts(attacks)
     with exact(net, place, channels_last) as exact_net:
         runner = Runner(exact_net, attacks, Store(store), place, seed, worst_case_only)
@@ -102,7 +103,7 @@ class _Counts:
         )
 
 
-def len_of(batches: Iterable) -> int | None:
+def len_of(batches: Any) -> int | None:
     """Their number, or None where they do not say it."""
     return len(batches) if hasattr(batches, "__len__") else None
 

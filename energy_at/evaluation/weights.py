@@ -45,7 +45,8 @@ def state_in(content: Mapping[str, Any], source: object, choice: str | None = No
     chosen = [key for key in CHOICES if isinstance(content.get(key), Mapping)]
     if chosen:
         remedy = " or ".join(f"{source}:{key}" for key in chosen)
-        require(choice in chosen, f"{source} holds the weights {' and '.join(chosen)}; write {remedy}")
+        if choice not in chosen:
+            raise InputError(f"{source} holds the weights {' and '.join(chosen)}; write {remedy}")
         return state_in(content[choice], source)
     require(choice is None, f"{source} holds one net, not {choice} and others; write {source}")
     for candidate in _candidates(content):
@@ -73,14 +74,15 @@ def apply_weights(net: nn.Module, state: State, source: object) -> None:
     fitted = {
         name: tensor for name, tensor in fitted.items() if not (name.startswith(left) or (own and _is_statistic(name)))
     }
-    fitted |= _counters(fitted, wanted) | statistics
+    fitted |= {**_counters(fitted, wanted), **statistics}
     if own and not statistics:
-        require(said, f"{source} {UNSAID}")
+        require(bool(said), f"{source} {UNSAID}")
         fitted |= {name: wanted[name] for name in own}
     _require_same(fitted, wanted, source)
     _warn(net, state, statistics, source)
-    if foreign and getattr(net, "loading_note", ""):
-        warnings.warn(f"{source}: {net.loading_note}", stacklevel=2)
+    note = getattr(net, "loading_note", None)
+    if foreign and note:
+        warnings.warn(f"{source}: {note}", stacklevel=2)
     net.load_state_dict(fitted)
 
 
@@ -147,7 +149,7 @@ def _is_statistic(name: str) -> bool:
     return name.rpartition(".")[2] in STATISTICS
 
 
-def _warn(net: nn.Module, state: State, statistics: State, source: object) -> None:
+def _warn(net: Any, state: State, statistics: State, source: object) -> None:
     """Say what the file cannot tell, or what the net does not do."""
     normalised = [name for name in state if name.rpartition(".")[2] in ("mean", "mu")]
     if getattr(net, "normalize", None) is None and normalised:

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
         stages: [p, 3, C, H, W], uint8, start, middle and end of these chains.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment] # a tuple's own index is not needed
     image: Tensor
     label: Tensor
     energy: Tensor
@@ -43,7 +43,8 @@ class Batch(NamedTuple):
     def part(self, start: int, stop: int) -> "Batch":
         """The samples at places start..stop-1 alone."""
         kept = (self.pictured >= start) & (self.pictured < stop)
-        return Batch(*(tensor[start:stop] for tensor in self[:-2]), self.pictured[kept] - start, self.stages[kept])
+        each = {name: tensor[start:stop] for name, tensor in self._asdict().items()}
+        return Batch(**each | {"pictured": self.pictured[kept] - start, "stages": self.stages[kept]})
 
 
 class BatchFiles:

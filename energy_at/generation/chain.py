@@ -70,7 +70,8 @@ class Snapshots:
 
     def images(self) -> dict[int, Images]:
         """The batch [n, C, H, W] after each of these numbers of steps, finished samples as they are."""
-        return {steps: self._kept.get(steps, self._now) for steps in sorted(self.at)}
+        last = {} if self._now is None else dict.fromkeys(self.at, self._now)
+        return {steps: (last | self._kept)[steps] for steps in sorted(self.at)}
 
 
 class Along(NamedTuple):

@@ -58,7 +58,7 @@ def picture(image: Tensor) -> Image.Image:
 
 
 def _write_arrays(path: Path, batches: Iterable[Batch], n: int) -> None:
-    labels = []
+    labels: list[np.ndarray] = []
     with zipfile.ZipFile(path, "w") as archive:
         with archive.open("image.npy", "w", force_zip64=True) as file:
             for batch in batches:

@@ -28,7 +28,8 @@ def conditional_energy(logits: Logits, y: Labels) -> PerSample:
     Returns:
         [N].
     """
-    return sum(cross_entropy_terms(logits, y))
+    joint, marginal = cross_entropy_terms(logits, y)
+    return joint + marginal
 
 
 ENERGIES: dict[str, Energy] = {

@@ -21,7 +21,7 @@ def draw_chains(stages: Tensor, name: str) -> Figure:
     """
     figure = Figure(figsize=(INCHES * len(stages) + 1.6, INCHES * 3 + 0.5), layout="constrained")
     axes = figure.subplots()
-    show_mosaic(axes, stages.transpose(0, 1), STAGES)
+    show_mosaic(axes, stages.transpose(0, 1).unbind(), STAGES)
     axes.set_title(name, parse_math=False)
     return figure
 

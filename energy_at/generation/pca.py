@@ -1,6 +1,7 @@
 """Starting points from the principal components of each class, and from its Gaussian."""
 
 from math import inf
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,8 +30,8 @@ class ClassPCA(ClassInit):
         InputError: if a value is out of its range.
     """
 
-    option_names = ("variance", "scale", "components")
-    fit_options = ("variance", "components")
+    option_names: ClassVar[tuple[str, ...]] = ("variance", "scale", "components")
+    fit_options: ClassVar[tuple[str, ...]] = ("variance", "components")
 
     def __init__(self, variance: float = 0.95, scale: float = 1.0, components: int | None = None) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from energy_at.types import Labels
 
 PICTURED = 10  # samples of each class whose chains are pictured
 
-OnBatch = Callable[[int], None]
+OnBatch = Callable[[int], object]
 
 
 class Recipe(NamedTuple):

@@ -123,8 +123,8 @@ def evaluated(report: Mapping[str, Any]) -> tuple[tuple[Accuracy, ...], str]:
 
 def tested(checkpoint: Path, epoch: int, run: Path | None) -> tuple[tuple[Accuracy, ...], str] | None:
     """What the run's own test has said of this checkpoint."""
-    report = _json(run / "results.json") if run else None
-    rows = report["results"] if report else []
+    report = (_json(run / "results.json") if run else None) or {}
+    rows = report.get("results", ())
     row = next((row for row in rows if (row["checkpoint"], row["epoch"]) == (checkpoint.stem, epoch)), None)
     if row is None:
         return None
@@ -159,7 +159,7 @@ def _data_of(run: Path | None) -> str:
         return short(yaml.safe_load(path.read_text())["data"]["class_path"])
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _json(path: Path) -> Any:
     if not path.is_file():
         return None
     with readable(path, REMEDY):

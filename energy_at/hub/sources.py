@@ -50,7 +50,8 @@ def _on_the_shelf(name: str) -> Path:
 
 def _downloaded(source: str) -> Path:
     match = HUB.fullmatch(source)
-    require(match is not None, f"{source} names no net of the hub; write hf://USER/NAME or hf://USER/NAME@REVISION")
+    if match is None:
+        raise InputError(f"{source} names no net of the hub; write hf://USER/NAME or hf://USER/NAME@REVISION")
     from huggingface_hub import snapshot_download  # here, so that nobody waits for it who does not use it
 
     try:

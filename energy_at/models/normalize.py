@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import inf
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +68,11 @@ def _values(*given: Sequence[float] | Statistic) -> list[Sequence[float]]:
         return list(AS_THEY_ARE)
     missing = [name for name, value in zip(("mean", "std"), given, strict=True) if value is None]
     require(not missing, f"the normalisation lacks its {' and '.join(missing)}; give mean and std, or mean: none")
-    values = [nothing if value == "none" else value for value, nothing in zip(given, AS_THEY_ARE, strict=True)]
-    return [(value,) if isinstance(value, int | float) else value for value in values]
+    return [_several(nothing if value == "none" else value) for value, nothing in zip(given, AS_THEY_ARE, strict=True)]
+
+
+def _several(value: Any) -> Sequence[float]:
+    return (value,) if isinstance(value, int | float) else value
 
 
 def _per_channel(name: str, values: Sequence[float], channels: int) -> Tensor:

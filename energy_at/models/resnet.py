@@ -1,7 +1,7 @@
 """Residual networks for small images: pre-activation and post-activation, of any width and depth."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, get_args
+from typing import Any, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class ResidualNet(nn.Module, ABC):
         InputError: if a value is out of its range.
     """
 
-    block: ClassVar[type[nn.Module]]
+    block: Any  # of residual blocks: a class with its expansion
 
     def __init__(
         self,

@@ -6,7 +6,8 @@ from torch import nn
 
 from energy_at.attacks import PGD, RSFGSM
 from energy_at.baselines import aaer_penalty
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels, require
 

@@ -1,6 +1,7 @@
 """Standard adversarial training."""
 
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels
 

@@ -103,7 +103,7 @@ class AdversarialTraining(Judging):
         self.micro_batch = micro_batch
         self.cuda_graph = cuda_graph
         self.awp = awp
-        self.compile = compile
+        self.compile = compile  # type: ignore[method-assign, assignment] # hides torch's method of that name
         self.seed = seed
         self.natural_logits_wanted = False
         self._finite_loss = FiniteLoss()
@@ -138,9 +138,8 @@ class AdversarialTraining(Judging):
         if self._adversarial:
             return self._adversarial[0]
         start = self._start if start is None else start
-        attack = self.scheduled_attack()
-        if self._graphs:
-            attack = partial(self._graphs, attack)
+        scheduled: Any = self.scheduled_attack()
+        attack = partial(self._graphs, scheduled) if self._graphs else scheduled
         with in_mode(self.net, self.attack_mode == "train"), self._compilation.for_attack(self.net):
             x_adv = attack(self.net, x, y, start, self.step_generator())
         if self._adversarial is not None:
@@ -149,7 +148,8 @@ class AdversarialTraining(Judging):
 
     def draw_start(self, x: Images) -> Images:
         """The first iterate of this step's attack on these images."""
-        return self.scheduled_attack().draw_start(x, self.step_generator()) if self._start is None else self._start
+        attack: Any = self.scheduled_attack()  # PGD, or one that starts as it does
+        return attack.draw_start(x, self.step_generator()) if self._start is None else self._start
 
     def scheduled_attack(self) -> Attack:
         """The training attack with its warm-up applied."""
@@ -203,7 +203,7 @@ class AdversarialTraining(Judging):
         """Gradients taken, the weights return from where they were perturbed to."""
         self._perturbed_weights.restore()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule stepped after every update.
 
         Raises:
@@ -226,7 +226,7 @@ class AdversarialTraining(Judging):
         """
         self._finite_loss.check(self.trainer)
         self._perturbed_weights.restore()
-        arguments = {name: describe(getattr(self, name, UNKNOWN)) for name in init_parameters(type(self))}
+        arguments = {name: describe(getattr(self, name, UNKNOWN)) for name in init_parameters(type(self)) or ()}
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
@@ -237,7 +237,7 @@ class AdversarialTraining(Judging):
         """A copy, as weight averaging makes it, that shares the factories: a command line's know its trainer."""
         memo |= {id(factory): factory for factory in (self.optimizer, self.schedule)}
         copied = memo[id(self)] = type(self).__new__(type(self))
-        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))  # type: ignore[no-untyped-call]
         return copied
 
     def _step(self, x: Images, y: Labels) -> Outputs:

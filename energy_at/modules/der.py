@@ -5,7 +5,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import Detach, Penalty, Terms, at_loss, der_loss
 from energy_at.types import Images, Labels, Logits, require, require_one_of
 

@@ -52,7 +52,7 @@ def init_parameters(cls: type) -> list[str] | None:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        own = list(inspect.signature(base.__init__).parameters.values())[1:]
+        own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         kinds = {parameter.kind for parameter in own}
         if inspect.Parameter.VAR_POSITIONAL in kinds:
             return None

@@ -11,10 +11,12 @@ from energy_at.energy import energy_auc, marginal_energy
 from energy_at.evaluation.checkpoints import load_net
 from energy_at.generation import ClassInit, LangevinSampler
 from energy_at.generation.starts import fit_to_training
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.judging import Batch
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import dual_at_loss
 from energy_at.types import Images, Labels, require
+from energy_at.undeclared import datamodule_of
 
 
 class DualAT(AdversarialTraining):
@@ -124,7 +126,7 @@ class DualAT(AdversarialTraining):
         """
         super().on_fit_start()
         if self.starts is not None:
-            fit_to_training(self.starts, self.trainer.datamodule, self.fit_count, self.device)
+            fit_to_training(self.starts, datamodule_of(self.trainer), self.fit_count, self.device)
 
     def on_train_start(self) -> None:
         """Freeze normalisation layers; Lightning leaves every layer in its mode, over validation too."""

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from energy_at.attacks import FGSM, PGD
 from energy_at.baselines import local_linearity_error
 from energy_at.energy import full_precision
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels, require
 
@@ -32,6 +33,8 @@ class ELLE(AdversarialTraining):
     Raises:
         InputError: if a value is out of its range.
     """
+
+    seen: Tensor
 
     def __init__(
         self, net: nn.Module, weight: float = 1000.0, adaptive: bool = False, decay: float = 0.99, **kwargs: Any
@@ -65,7 +68,8 @@ class ELLE(AdversarialTraining):
         c = torch.lerp(a, b, t.view(-1, *[1] * (x.ndim - 1)))
         logits = full_precision(self(torch.cat([a, b, c])))
         losses = F.cross_entropy(logits, y.repeat(3), reduction="none")
-        return local_linearity_error(*losses.chunk(3), t.to(losses))
+        at_a, at_b, at_c = losses.chunk(3)
+        return local_linearity_error(at_a, at_b, at_c, t.to(losses))
 
     def _adapted(self, error: Tensor) -> Tensor:
         """The weight for this error, on the device, so that no step waits for it."""

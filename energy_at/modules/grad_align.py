@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from energy_at.attacks import FGSM, PGD
 from energy_at.baselines import grad_align_loss, gradient_alignment
 from energy_at.energy import full_precision
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.net_state import statistics_kept
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels, require

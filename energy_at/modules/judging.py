@@ -1,6 +1,6 @@
 """Validation and test of a classifier in training: clean and robust accuracy, in full precision."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import lightning as L
 import torch
@@ -76,7 +76,8 @@ class Judging(L.LightningModule):
 
     def _prepared(self, batch: Batch) -> Batch:
         x, y = batch
-        x = x.to(torch.promote_types(x.dtype, self.dtype))  # float64 under precision: 64-true
+        own: Any = self.dtype
+        x = x.to(torch.promote_types(x.dtype, own))  # float64 under precision: 64-true
         return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
 
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:

@@ -6,7 +6,8 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import Terms, linear_der_loss
 from energy_at.types import Images, Labels, require, require_one_of
 

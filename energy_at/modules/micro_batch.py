@@ -36,7 +36,7 @@ class MicroBatches:
             f"micro_batch is {limit!r}, but it counts images from 1; write for example micro_batch: 32",
         )
         self.limit = limit
-        self.size: float = limit if counts else inf
+        self.size: float = limit if isinstance(limit, int) and counts else inf
 
     def check_device(self, device: torch.device) -> None:
         """Refuse "auto" where nobody tells that the memory is full.

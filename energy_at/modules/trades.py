@@ -5,7 +5,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from energy_at.attacks import PGD
-from energy_at.modules.base import AdversarialTraining, Outputs
+from energy_at.modules.base import AdversarialTraining
+from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import trades_loss
 from energy_at.types import Images, Labels, Logits, require
 

@@ -1,6 +1,7 @@
 """Figure: mean energy of every class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ def class_rows(analyses: Sequence[Analysis]) -> list[Row]:
     ]
 
 
-def _means(values: dict, mask: np.ndarray) -> Row:
+def _means(values: Mapping[str, np.ndarray], mask: np.ndarray) -> Row:
     means = {key: float(values[key][mask].mean()) for key in ("E_marginal", "E_joint")}
     return {"images": int(mask.sum()), **means, "accuracy": float(values["correct"][mask].mean())}
 
@@ -56,7 +57,7 @@ def _by_name(panel: Axes, rows: Sequence[Row], key: str) -> None:
     for case, look in case_looks(values_of(rows, "case")).items():
         points = sorted(where(rows, case=case), key=lambda row: order[row["class"]])
         panel.plot(range(len(points)), column(points, key), marker="o", ms=4, lw=1, label=case, **look)
-    turned = {"rotation": 40, "ha": "right"} if max(map(len, names)) > 2 else {}
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if max(map(len, names)) > 2 else {}
     panel.set_xticks(range(len(names)), names, fontsize=8, parse_math=False, **turned)
 
 

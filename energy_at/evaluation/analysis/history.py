@@ -36,7 +36,7 @@ def run_caption(run: TrainingRun) -> str:
 
 
 def _phases_in_words(run: TrainingRun) -> str:
-    if not run.phases:
+    if run.unexplained is None:
         return "There are too few epochs to tell phases."
     slopes = "; ".join(f"epochs {phase.first} to {phase.last}: {phase.slope:+.2g} per epoch" for phase in run.phases)
     return (

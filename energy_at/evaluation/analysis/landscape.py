@@ -1,6 +1,7 @@
 """Figure: how smooth the energy is around an image."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,13 +35,16 @@ def landscape_rows(analyses: Sequence[Analysis]) -> list[Row]:
 
 
 def _curves(analysis: Analysis, case: str, values: Mapping[str, np.ndarray], energy: str) -> Iterator[Row]:
+    around = analysis.smoothness
+    if around is None:
+        return
     here = analysis.near[NATURAL][f"E_{energy}"][:, None]
     fixed = {"energy": energy, "direction": RANDOM if case == NATURAL else case, "images": len(here)}
     if f"sweep_E_{energy}" in values:
         change = np.concatenate([np.zeros_like(here), here - values[f"sweep_E_{energy}"]], axis=1)
-        yield from _points({"part": "sweep", **fixed}, (0.0, *analysis.smoothness.factors), change)
+        yield from _points({"part": "sweep", **fixed}, (0.0, *around.factors), change)
     if f"line_E_{energy}" in values:
-        yield from _points({"part": "line", **fixed}, analysis.smoothness.multiples, values[f"line_E_{energy}"] - here)
+        yield from _points({"part": "line", **fixed}, around.multiples, values[f"line_E_{energy}"] - here)
 
 
 def _points(fixed: Row, multiples: Sequence[float], change: np.ndarray) -> Iterator[Row]:
@@ -68,7 +72,7 @@ def draw_landscape(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _band(panel: Axes, points: Sequence[Row], label: str, look: Mapping) -> None:
+def _band(panel: Axes, points: Sequence[Row], label: str, look: Mapping[str, Any]) -> None:
     at, mean, std = (column(points, key) for key in ("multiple", "mean", "std"))
     panel.plot(at, mean, lw=1.6, label=label, **look)
     panel.fill_between(at, mean - std, mean + std, color=look["color"], alpha=0.1, lw=0)

@@ -13,6 +13,7 @@ from energy_at.evaluation.analysis.result import Analysis, joined
 from energy_at.evaluation.analysis.smoothness import Smoothness
 from energy_at.evaluation.bench import Bench, of_rank
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
+from energy_at.evaluation.robustness import len_of
 from energy_at.evaluation.runner import exact
 from energy_at.evaluation.store import Store
 from energy_at.types import Images, Labels, require
@@ -93,5 +94,5 @@ def _probes(
         "smoothness is measured on images of all batches, but these have no length; give a list or a data loader",
     )
     for index, (x, y) in of_rank(batches, shard):
-        near = smoothness.chosen(index, len(batches), len(x)) if smoothness else torch.arange(0)
-        yield Probe(bench, index, *bench.prepared(index, x, y), smoothness, near.to(bench.device))
+        near = smoothness.chosen(index, len_of(batches) or 0, len(x)) if smoothness else torch.arange(0)
+        yield Probe(bench, index, *bench.prepared(index, x, y), smoothness or Smoothness(), near.to(bench.device))

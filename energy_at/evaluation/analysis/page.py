@@ -82,8 +82,8 @@ def _figure(picture: Picture) -> str:
 
 def _table(headings: Sequence[str], *lines: Sequence[str], text: int) -> str:
     """A table whose first ``text`` columns are text."""
-    lines = [f"<tr>{_cells('td', line, text)}</tr>" for line in lines]
-    head, body = _cells("th", headings, text), "\n".join(lines)
+    body = "\n".join(f"<tr>{_cells('td', line, text)}</tr>" for line in lines)
+    head = _cells("th", headings, text)
     return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
 
 

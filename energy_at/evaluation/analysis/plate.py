@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,12 +53,12 @@ def canvas(rows: int, columns: int, height: float = 2.8) -> tuple[Figure, np.nda
     return figure, axes
 
 
-def case_looks(cases: Iterable[str]) -> dict[str, dict]:
+def case_looks(cases: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and line style by name: natural images black, attacks as ``attack_looks`` has them."""
     return {NATURAL: {"color": BLACK, "ls": "-"}, **attack_looks(case for case in cases if case != NATURAL)}
 
 
-def attack_looks(attacks: Iterable[str]) -> dict[str, dict]:
+def attack_looks(attacks: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and line style of each attack, by their order."""
     return {
         name: {"color": COLOURS[i % len(COLOURS)], "ls": STYLES[i // len(COLOURS) % len(STYLES)]}
@@ -72,7 +73,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(labels) // lines), frameon=False)
 
 
-def values_of(rows: Iterable[Row], key: str) -> list:
+def values_of(rows: Iterable[Row], key: str) -> list[Any]:
     """The different values of a column, in their order."""
     return list(dict.fromkeys(row[key] for row in rows))
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from energy_at.attacks.threat import Norm
 from energy_at.evaluation.analysis.quantities import adversarial_values, natural_values
 from energy_at.evaluation.analysis.smoothness import Smoothness, line_energies, random_perturbation, sweep_energies
 from energy_at.evaluation.bench import Bench
@@ -37,7 +38,7 @@ class Probe:
     x: Images
     y: Labels
     content: str
-    smoothness: Smoothness | None
+    smoothness: Smoothness
     near: Tensor
 
     def __call__(self, case: str) -> dict[str, Tensor]:
@@ -54,7 +55,7 @@ class Probe:
         return self.bench.kept(name, lambda: self._natural() if case == NATURAL else self._attacked(case))
 
     @property
-    def ball(self) -> tuple[str, float] | None:
+    def ball(self) -> tuple[Norm, float] | None:
         """Norm and eps of random directions: those of the first attack that has an eps."""
         attacks = self.bench.attacks.values()
         return next(((attack.norm, float(attack.eps)) for attack in attacks if attack.eps), None)

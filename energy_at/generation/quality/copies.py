@@ -17,7 +17,7 @@ class Nearest(NamedTuple):
     """
 
     distance: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment] # a tuple's own index is not needed
 
 
 class Copies(NamedTuple):

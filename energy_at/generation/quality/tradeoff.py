@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from energy_at.generation.quality.features import Features, extract
 from energy_at.generation.quality.judge import judged
 from energy_at.generation.run import Recipe
 from energy_at.types import require
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def features_after(
     return joined, torch.cat(taken)
 
 
-def _with(instance: object, **attributes: float) -> object:
+def _with(instance: Options, **attributes: float) -> Options:
     """A copy with other options; the fit is shared."""
     changed = copy.copy(instance)
     for name, value in attributes.items():
