@@ -1,21 +1,22 @@
 """The single-step attacks of fast adversarial training."""
 
 from math import inf
+from typing import Any, ClassVar
 
 import torch
 
 from energy_at.attacks.losses import AttackLoss, LossName
-from energy_at.attacks.pgd import PGD
+from energy_at.attacks.pgd import PGD, Start
 from energy_at.attacks.threat import Norm
 from energy_at.types import Images, Ratio, require
 
 
-class FGSM(PGD):
-    """x* = project(x + alpha step(grad_x loss)), alpha = eps: one step from x (arXiv 1412.6572, eq. 2).
+class SingleStep(PGD):
+    """One step of PGD.
 
     Args:
         eps: radius of the ball, at least 0, images in [0, 1]; "8/255" is read too.
-        alpha: step length in the same units; None means eps.
+        alpha: step length in the same units; None means as the attack's paper has it.
         norm: "Linf" or "L2".
         loss: what the attack climbs, see ``energy_at.attacks.losses``.
         targeted: y holds the labels to reach.
@@ -24,6 +25,9 @@ class FGSM(PGD):
     Raises:
         InputError: if a value is out of its range.
     """
+
+    published_alpha: ClassVar[float]  # in multiples of eps
+    published_start: ClassVar[Start]
 
     def __init__(
         self,
@@ -34,69 +38,50 @@ class FGSM(PGD):
         targeted: bool = False,
         seed: int = 0,
     ) -> None:
-        alpha = eps if alpha is None else alpha
-        super().__init__(eps, alpha, 1, norm, loss, start="zero", targeted=targeted, seed=seed)
+        if alpha is None:
+            alpha = eps if self.published_alpha == 1 else self.published_alpha * Ratio(eps)  # 8/255 stays as written
+        super().__init__(eps, alpha, 1, norm, loss, self.published_start, targeted=targeted, seed=seed)
 
 
-class RSFGSM(PGD):
-    """FGSM from a uniform random start, alpha = 1.25 eps, projected to the ball (arXiv 2001.03994, algorithm 3).
+class FGSM(SingleStep):
+    """x* = project(x + alpha step(grad_x loss)), alpha = eps: one step from x (arXiv 1412.6572, eq. 2)."""
 
-    Args:
-        eps: radius of the ball, at least 0, images in [0, 1]; "8/255" is read too.
-        alpha: step length in the same units; None means 1.25 eps.
-        norm: "Linf" or "L2".
-        loss: what the attack climbs, see ``energy_at.attacks.losses``.
-        targeted: y holds the labels to reach.
-        seed: of the attack's own generator.
-
-    Raises:
-        InputError: if a value is out of its range.
-    """
-
-    def __init__(
-        self,
-        eps: Ratio | float = Ratio("8/255"),
-        alpha: Ratio | float | None = None,
-        norm: Norm = "Linf",
-        loss: LossName | AttackLoss = "cross_entropy",
-        targeted: bool = False,
-        seed: int = 0,
-    ) -> None:
-        alpha = 1.25 * Ratio(eps) if alpha is None else alpha
-        super().__init__(eps, alpha, 1, norm, loss, start="uniform", targeted=targeted, seed=seed)
+    published_alpha = 1.0
+    published_start = "zero"
 
 
-class NFGSM(PGD):
+class RSFGSM(SingleStep):
+    """FGSM from a uniform random start, alpha = 1.25 eps, projected to the ball (arXiv 2001.03994, algorithm 3)."""
+
+    published_alpha = 1.25
+    published_start = "uniform"
+
+
+class NFGSM(SingleStep):
     """FGSM around a noisy image: x* = clip_[0,1](x + eta + alpha step(grad at x + eta)) (arXiv 2202.01181, eq. 5).
 
     eta is uniform in the ball of radius ``noise`` eps. As published, the result is NOT projected back to the eps-ball:
-    it can be up to noise eps + alpha away from x. It is the one attack here that leaves its ball.
+    it can be up to noise eps + alpha away from x, alpha = eps. It is the one attack here that leaves its ball.
 
     Args:
-        eps: radius that gives the scale, at least 0, images in [0, 1]; "8/255" is read too.
-        alpha: step length in the same units; None means eps.
         noise: radius of the starting noise in multiples of eps, above 0.
-        norm: "Linf" or "L2".
-        loss: what the attack climbs, see ``energy_at.attacks.losses``.
-        targeted: y holds the labels to reach.
-        seed: of the attack's own generator.
+        kwargs: see ``SingleStep``.
 
     Raises:
         InputError: if a value is out of its range.
     """
+
+    published_alpha = 1.0
+    published_start = "uniform"
 
     def __init__(
         self,
         eps: Ratio | float = Ratio("8/255"),
         alpha: Ratio | float | None = None,
         noise: float = 2.0,
-        norm: Norm = "Linf",
-        loss: LossName | AttackLoss = "cross_entropy",
-        targeted: bool = False,
-        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        alpha = eps if alpha is None else alpha
-        super().__init__(eps, alpha, 1, norm, loss, start="uniform", targeted=targeted, seed=seed)
+        super().__init__(eps, alpha, **kwargs)
         require(
             0 < noise < inf, f"noise is {noise}, but the starting noise has a finite radius above 0; write noise: 2"
         )

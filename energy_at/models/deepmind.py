@@ -1,14 +1,14 @@
 """The residual networks of DeepMind's robust training, in whose names and padding many public files are."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energy_at.models.blocks import conv1x1
 from energy_at.models.checks import require_known, require_positive
-from energy_at.models.normalize import Normalize, Statistic, plain
+from energy_at.models.classifier import Classifier
 from energy_at.models.wide_resnet import ACTIVATIONS, Activation
 from energy_at.types import Images, Logits, require
 
@@ -93,17 +93,14 @@ class BlockGroup(nn.Module):
         return self.block(x)
 
 
-class DMWideResNet(nn.Module):
+class DMWideResNet(Classifier):
     """Wide ResNet of arXiv 2010.03593, with Swish as published there; by default WRN-28-10.
 
     Args:
-        num_classes: K, at least 1.
         depth: number of layers, 6 n + 4 with n blocks a stage.
         width: the stages have 16, 32 and 64 times as many channels, at least 1.
         activation: "silu" (Swish) or "relu".
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
+        kwargs: see ``Classifier``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -115,19 +112,15 @@ class DMWideResNet(nn.Module):
         depth: int = 28,
         width: int = 10,
         activation: Literal["silu", "relu"] = "silu",
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        require_positive(num_classes=num_classes, width=width, in_channels=in_channels)
+        super().__init__(num_classes, **kwargs)
+        require_positive(width=width)
         require(depth >= 10 and (depth - 4) % 6 == 0, f"depth is {depth}, not 6 n + 4; give 28, 34, 70, 106, ...")
         require_known("activation", activation, ACTIVATIONS)
-        self.num_classes, self.depth, self.width, self.activation = num_classes, depth, width, activation
-        self.in_channels, self.mean, self.std = in_channels, plain(mean), plain(std)
+        self.depth, self.width, self.activation = depth, width, activation
         act, widths = ACTIVATIONS[activation], [16, 16 * width, 32 * width, 64 * width]
-        self.normalize = Normalize(mean, std, in_channels)
-        self.init_conv = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
+        self.init_conv = nn.Conv2d(self.in_channels, 16, 3, padding=1, bias=False)
         self.layer = nn.Sequential(
             *(BlockGroup(*_stage(DMWideBlock, *ends, (depth - 4) // 6, ends[0] > 16, act)) for ends in pairwise(widths))
         )
@@ -140,17 +133,14 @@ class DMWideResNet(nn.Module):
         return self.logits(ACTIVATIONS[self.activation](out).mean((2, 3)))
 
 
-class DMPreActResNet(nn.Module):
+class DMPreActResNet(Classifier):
     """Pre-activation ResNet of arXiv 2110.09468; by default its ResNet-18.
 
     Args:
-        num_classes: K, at least 1.
         blocks: number of blocks of each of the four stages; (3, 4, 6, 3) for its ResNet-34.
         width: channels of the first stage, at least 1.
         activation: "silu" (Swish) or "relu".
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
+        kwargs: see ``Classifier``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -162,18 +152,14 @@ class DMPreActResNet(nn.Module):
         blocks: tuple[int, ...] = (2, 2, 2, 2),
         width: int = 64,
         activation: Literal["silu", "relu"] = "silu",
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        require_positive(num_classes=num_classes, width=width, in_channels=in_channels)
+        super().__init__(num_classes, **kwargs)
+        require_positive(width=width)
         require(min(blocks, default=0) >= 1, f"blocks is {tuple(blocks)}; give a number of blocks for each stage")
         require_known("activation", activation, ACTIVATIONS)
-        self.num_classes, self.blocks, self.width, self.activation = num_classes, tuple(blocks), width, activation
-        self.in_channels, self.mean, self.std = in_channels, plain(mean), plain(std)
-        self.normalize = Normalize(mean, std, in_channels)
-        self.conv_2d = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.blocks, self.width, self.activation = tuple(blocks), width, activation
+        self.conv_2d = nn.Conv2d(self.in_channels, width, 3, padding=1, bias=False)
         widths = [width, *(width * 2**stage for stage in range(len(blocks)))]
         for stage, (ends, length) in enumerate(zip(pairwise(widths), blocks, strict=True)):
             parts = _stage(DMPreActBlock, *ends, length, stage > 0, ACTIVATIONS[activation])

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from energy_at.models.blocks import BasicBlock, Bottleneck, PreActBlock, Shortcut, conv3x3
 from energy_at.models.checks import require_positive
-from energy_at.models.normalize import Normalize, Statistic, plain
+from energy_at.models.classifier import Classifier
 from energy_at.types import Images, Logits, require, require_one_of
 
 
-class ResidualNet(nn.Module, ABC):
+class ResidualNet(Classifier, ABC):
     """A 3x3 convolution, stages of residual blocks, global average pooling and a linear layer.
 
     Each stage after the first halves the image and doubles the width. Parameters are initialised as torch does.
@@ -21,9 +21,7 @@ class ResidualNet(nn.Module, ABC):
         num_classes: K, at least 1.
         width: channels of the first stage, at least 1.
         blocks: number of blocks of each stage, each at least 1.
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
+        kwargs: see ``Classifier``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -36,18 +34,14 @@ class ResidualNet(nn.Module, ABC):
         num_classes: int = 10,
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        require_positive(num_classes=num_classes, width=width, in_channels=in_channels)
+        super().__init__(num_classes, **kwargs)
+        require_positive(width=width)
         remedy = "give at least one stage of at least one block, as (2, 2, 2, 2)"
         require(min(blocks, default=0) >= 1, f"blocks is {tuple(blocks)}; {remedy}")
-        self.num_classes, self.width, self.blocks, self.in_channels = num_classes, width, tuple(blocks), in_channels
-        self.mean, self.std = plain(mean), plain(std)
-        self.normalize = Normalize(mean, std, in_channels)
-        self.conv1 = conv3x3(in_channels, width)
+        self.width, self.blocks = width, tuple(blocks)
+        self.conv1 = conv3x3(self.in_channels, width)
         self._add_stages()
         self._add_norm()
         self.linear = nn.Linear(self.widths[-1], num_classes)
@@ -95,14 +89,9 @@ class PreActResNet(ResidualNet):
     (fast adversarial training, N-FGSM); and some have no batch norm before pooling (RobustBench's Wong2020Fast).
 
     Args:
-        num_classes: K, at least 1.
-        width: channels of the first stage, at least 1.
-        blocks: number of blocks of each stage, each at least 1.
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
         shortcut: where it starts, at the "activation" or at the "input".
         final_norm: batch norm and ReLU before pooling.
+        kwargs: see ``ResidualNet``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -115,15 +104,13 @@ class PreActResNet(ResidualNet):
         num_classes: int = 10,
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
         shortcut: Shortcut = "activation",
         final_norm: bool = True,
+        **kwargs: Any,
     ) -> None:
         require_one_of("shortcut", shortcut, get_args(Shortcut))
         self.shortcut, self.final_norm = shortcut, final_norm  # before the blocks, which ask for them
-        super().__init__(num_classes, width, blocks, in_channels, mean, std)
+        super().__init__(num_classes, width, blocks, **kwargs)
 
     @property
     def loading_note(self) -> str:
@@ -148,13 +135,9 @@ class ResNet(ResidualNet):
     """Post-activation ResNet without max-pooling; by default ResNet-18 for 32x32 images (arXiv 1512.03385).
 
     Args:
-        num_classes: K, at least 1.
-        width: channels of the first stage, at least 1; a bottleneck's output has four times as many.
         blocks: number of blocks of each stage, each at least 1; (3, 4, 6, 3) for ResNet-34 and -50.
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
-        bottleneck: blocks of 1x1, 3x3 and 1x1 convolutions, as ResNet-50 has them.
+        bottleneck: blocks of 1x1, 3x3 and 1x1 convolutions, as ResNet-50 has them; they put out four times the width.
+        kwargs: see ``ResidualNet``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -165,13 +148,11 @@ class ResNet(ResidualNet):
         num_classes: int = 10,
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
         bottleneck: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.bottleneck, self.block = bottleneck, Bottleneck if bottleneck else BasicBlock
-        super().__init__(num_classes, width, blocks, in_channels, mean, std)
+        super().__init__(num_classes, width, blocks, **kwargs)
 
     def features(self, x: Tensor) -> Tensor:
         """See ``ResidualNet``."""
@@ -182,14 +163,11 @@ class ResNet(ResidualNet):
 
 
 class SmallNet(PreActResNet):
-    """PreActResNet of three stages of one block, for images of about 8x8.
+    """PreActResNet of three stages of one block, for grey images of about 8x8.
 
     Args:
-        num_classes: K, at least 1.
-        width: channels of the first stage, at least 1.
         in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
+        kwargs: see ``PreActResNet``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -199,8 +177,8 @@ class SmallNet(PreActResNet):
         self,
         num_classes: int = 10,
         width: int = 32,
+        blocks: tuple[int, ...] = (1, 1, 1),
         in_channels: int = 1,
-        mean: Statistic = None,
-        std: Statistic = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_classes, width, (1, 1, 1), in_channels, mean, std)
+        super().__init__(num_classes, width, blocks, in_channels=in_channels, **kwargs)

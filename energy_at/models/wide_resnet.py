@@ -1,14 +1,14 @@
 """Wide residual networks."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energy_at.models.blocks import conv1x1, conv3x3
 from energy_at.models.checks import require_known, require_positive
-from energy_at.models.normalize import Normalize, Statistic, plain
+from energy_at.models.classifier import Classifier
 from energy_at.types import Images, Logits, require
 
 Activation = Callable[[Tensor], Tensor]
@@ -61,21 +61,18 @@ class WideStage(nn.Module):
         return self.layer(x)
 
 
-class WideResNet(nn.Module):
+class WideResNet(Classifier):
     """Wide ResNet for 32x32 images; by default WRN-28-10 (arXiv 1605.07146).
 
     Convolutions start from He's normal initialisation by fan-out, the last layer's bias from zero.
 
     Args:
-        num_classes: K, at least 1.
         depth: number of layers, 6 n + 4 with n blocks a stage: 10, 16, 22, 28, 34, 40, ...
         widen_factor: the stages have 16, 32 and 64 times as many channels, at least 1.
         activation: "relu", or "silu" (Swish).
         dropout: probability in [0, 1) within each block.
-        in_channels: C, at least 1.
-        mean: of the data in [0, 1], one value or one a channel; see ``Normalize``.
-        std: likewise, above 0.
         bias: of the last layer.
+        kwargs: see ``Classifier``.
 
     Raises:
         InputError: if a value is out of its range.
@@ -90,29 +87,20 @@ class WideResNet(nn.Module):
         widen_factor: int = 10,
         activation: Literal["relu", "silu"] = "relu",
         dropout: float = 0.0,
-        in_channels: int = 3,
-        mean: Statistic = None,
-        std: Statistic = None,
         bias: bool = True,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        require_positive(num_classes=num_classes, widen_factor=widen_factor, in_channels=in_channels)
+        super().__init__(num_classes, **kwargs)
+        require_positive(widen_factor=widen_factor)
         require(
             depth >= 10 and (depth - 4) % 6 == 0, f"depth is {depth}, not 6 n + 4; give 10, 16, 22, 28, 34, 40, ..."
         )
         require_known("activation", activation, ACTIVATIONS)
         require(0 <= dropout < 1, f"dropout is {dropout}; give a probability in [0, 1)")
-        self.num_classes, self.depth, self.widen_factor, self.in_channels = (
-            num_classes,
-            depth,
-            widen_factor,
-            in_channels,
-        )
+        self.depth, self.widen_factor = depth, widen_factor
         self.activation, self.dropout, self.bias = activation, dropout, bias
-        self.mean, self.std = plain(mean), plain(std)
         width = 16 * widen_factor
-        self.normalize = Normalize(mean, std, in_channels)
-        self.conv1 = conv3x3(in_channels, 16)
+        self.conv1 = conv3x3(self.in_channels, 16)
         self.block1 = self._stage(16, width, 1)
         self.block2 = self._stage(width, 2 * width, 2)
         self.block3 = self._stage(2 * width, 4 * width, 2)

@@ -1,5 +1,4 @@
 import copy
-import inspect
 import pickle
 
 import pytest
@@ -7,6 +6,7 @@ import torch
 from torch import nn
 
 from energy_at.attacks import FGSM, PGD, RSFGSM, Attack
+from energy_at.modules.describe import init_parameters
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.types import InputError, Ratio
 from tests.attacks import VARIANTS, assert_valid, images, labels, mlp, noisy_net, random_linear
@@ -227,7 +227,7 @@ def test_scaling_multiplies_all_lengths_and_leaves_the_original(attack):
     assert (scaled.eps, scaled.alpha) == (0.25 * attack.eps, 0.25 * attack.alpha)
     assert attack.eps == 0.1
     net, (x, y) = mlp(16, 3), small_batch(torch.float64)
-    arguments = {name: getattr(attack, name) for name in inspect.signature(type(attack)).parameters}
+    arguments = {name: getattr(attack, name) for name in init_parameters(type(attack))}
     built = type(attack)(**{**arguments, "eps": 0.025, "alpha": 0.25 * attack.alpha})
     torch.testing.assert_close(scaled(net, x, y), built(net, x, y), atol=1e-12, rtol=0)
 

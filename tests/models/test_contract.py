@@ -1,7 +1,5 @@
 """What holds of every network: published sizes, arguments kept as plain values, formats, precisions, compilation."""
 
-import inspect
-
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -17,6 +15,7 @@ from energy_at.models import (
     TorchvisionNet,
     WideResNet,
 )
+from energy_at.modules.describe import init_parameters
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 SMALL = {
@@ -40,7 +39,14 @@ SMALL = {
         "in_channels": 3,
         "bias": False,
     },
-    SmallNet: {"num_classes": 5, "width": 4, "in_channels": 3},
+    SmallNet: {
+        "num_classes": 5,
+        "width": 4,
+        "blocks": (1, 1, 1),
+        "in_channels": 3,
+        "shortcut": "activation",
+        "final_norm": True,
+    },
     TorchvisionNet: {"name": "squeezenet1_1", "num_classes": 5, "weights": None, "options": {"dropout": 0.2}},
     TimmNet: {"name": "test_resnet", "num_classes": 5, "pretrained": False, "options": {"drop_rate": 0.2}},
 }
@@ -69,7 +75,7 @@ def test_full_size_has_the_published_number_of_parameters(build_net, parameters)
 @pytest.mark.parametrize("cls", SMALL)
 def test_arguments_are_kept_under_their_names(cls):
     arguments = {**SMALL[cls], "mean": MEAN, "std": STD}
-    assert set(inspect.signature(cls).parameters) == set(arguments)
+    assert set(init_parameters(cls)) == set(arguments)
     net = build(cls)
     assert {name: getattr(net, name) for name in arguments} == arguments
 

@@ -32,7 +32,7 @@ def test_resnet_equals_torchvision_without_its_large_stem(training):
 
 
 def test_small_net_is_a_preact_resnet_of_three_single_blocks():
-    net, reference = randomised(SmallNet(width=4)), randomised(PreActResNet(10, 4, (1, 1, 1), 1), seed=3)
+    net, reference = randomised(SmallNet(width=4)), randomised(PreActResNet(10, 4, (1, 1, 1), in_channels=1), seed=3)
     reference.load_state_dict(net.state_dict())
     assert torch.equal(net(images(1)), reference(images(1)))
 
