@@ -41,10 +41,7 @@ def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
 
 
 class Ratio(float):
-    """A float that also reads ``"8/255"`` and prints as it was written.
-
-    Args:
-        value: a number, or text such as ``"0.03"`` or ``"8/255"``.
+    """A float that also reads ``"8/255"`` and prints as it was written: of a number, or of text such as ``"0.03"``.
 
     Raises:
         InputError: if the text is neither a number nor a ratio of two numbers.
