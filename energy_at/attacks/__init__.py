@@ -4,7 +4,7 @@ from energy_at.attacks.autoattack import AutoAttack
 from energy_at.attacks.base import Attack
 from energy_at.attacks.carlini_wagner import CarliniWagner
 from energy_at.attacks.diff_pgd import DiffPGD
-from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM, SingleStep
 from energy_at.attacks.gaussian_noise import GaussianNoise
 from energy_at.attacks.pgd import PGD
 from energy_at.attacks.targeted import Targeted
@@ -21,6 +21,7 @@ __all__ = [
     "CarliniWagner",
     "DiffPGD",
     "GaussianNoise",
+    "SingleStep",
     "Targeted",
     "ThroughDefense",
     "Transfer",

@@ -44,14 +44,20 @@ class SingleStep(PGD):
 
 
 class FGSM(SingleStep):
-    """x* = project(x + alpha step(grad_x loss)), alpha = eps: one step from x (arXiv 1412.6572, eq. 2)."""
+    """x* = project(x + alpha step(grad_x loss)), alpha = eps: one step from x (arXiv 1412.6572, eq. 2).
+
+    Arguments: see ``SingleStep``.
+    """
 
     published_alpha = 1.0
     published_start = "zero"
 
 
 class RSFGSM(SingleStep):
-    """FGSM from a uniform random start, alpha = 1.25 eps, projected to the ball (arXiv 2001.03994, algorithm 3)."""
+    """FGSM from a uniform random start, alpha = 1.25 eps, projected to the ball (arXiv 2001.03994, algorithm 3).
+
+    Arguments: see ``SingleStep``.
+    """
 
     published_alpha = 1.25
     published_start = "uniform"
