@@ -1,108 +1,18 @@
 """energy-at: adversarial training understood through energy-based models.
 
-Everything named here is imported when first used, so that ``import energy_at`` costs nothing.
+Everything that ``__init__.pyi`` names is imported when first used, so that ``import energy_at`` costs nothing.
 """
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "energy": (
-        "marginal_energy",
-        "joint_energy",
-        "delta_marginal_energy",
-        "delta_joint_energy",
-        "cross_entropy_terms",
-        "trades_kl_terms",
-        "kl_divergence",
-    ),
-    "objectives": ("at_loss", "trades_loss", "weat_weights", "weat_loss", "delta_energy_penalty", "der_loss"),
-    "attacks": (
-        "FGSM",
-        "RSFGSM",
-        "NFGSM",
-        "PGD",
-        "CarliniWagner",
-        "AutoAttack",
-        "DiffPGD",
-        "Targeted",
-        "ThroughDefense",
-        "Transfer",
-        "GaussianNoise",
-        "Attack",
-    ),
-    "defense": ("EnergyDescent",),
-    "evaluation.robustness": ("evaluate",),
-    "evaluation.report": ("Report",),
-    "evaluation.checkpoints": ("load_net",),
-    "evaluation.checks": ("check_net",),
-    "evaluation.analysis.measure": ("analyze",),
-    "evaluation.analysis.report": ("write_report",),
-    "evaluation.analysis.result": ("Analysis",),
-    "evaluation.analysis.smoothness": ("Smoothness",),
-    "evaluation.analysis.surface": ("draw_surfaces", "energy_surface"),
-    "evaluation.training_run": ("TrainingRun", "read_run"),
-    "models": (
-        "DMPreActResNet",
-        "DMWideResNet",
-        "PreActResNet",
-        "ResNet",
-        "SmallNet",
-        "TimmNet",
-        "TorchvisionNet",
-        "WideResNet",
-    ),
-    "generation": (
-        "ClassInit",
-        "ClassPCA",
-        "EnergyTargets",
-        "FolderInit",
-        "GaussianInit",
-        "LangevinSampler",
-        "LocalPCA",
-        "Samples",
-        "UniformInit",
-        "generate",
-        "sample_seeds",
-    ),
-    "modules": (
-        "AdversarialTraining",
-        "StandardAT",
-        "TRADES",
-        "WEAT",
-        "DER",
-        "LinearDER",
-        "GradAlign",
-        "ELLE",
-        "AAER",
-        "MART",
-        "AWP",
-        "DualAT",
-    ),
-    "callbacks": (
-        "AdversarialExamples",
-        "ContrastMonitor",
-        "EnergyLogger",
-        "EnergyPlot",
-        "OverfittingMonitor",
-        "SWA",
-        "SampleGrid",
-    ),
-    "data": (
-        "CIFAR10",
-        "CIFAR100",
-        "SVHN",
-        "TinyImageNet",
-        "ImageNet",
-        "ImageFolder",
-        "FashionMNIST",
-        "Digits",
-    ),
-    "types": ("InputError", "Ratio"),
-}
-_HOME_OF = {name: f"energy_at.{home}" for home, names in _HOMES.items() for name in names}
+_NAMED = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+_IMPORTS = [node for node in _NAMED if isinstance(node, ast.ImportFrom)]
+_HOME_OF = {alias.name: str(node.module) for node in _IMPORTS for alias in node.names}
 
 __all__ = sorted(_HOME_OF)
 

@@ -5,7 +5,7 @@ Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (in
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from jsonargparse.typing import register_type
 from torch import Tensor
@@ -79,6 +79,11 @@ def _text(value: float | str) -> str:
         return value.text
     return "".join(value.split()) if isinstance(value, str) else repr(float(value))
 
+
+if TYPE_CHECKING:
+    RatioLike: TypeAlias = Ratio | float | str
+else:  # the command line's parser makes a Ratio of text, and names the argument that is none
+    RatioLike = Ratio | float
 
 # jsonargparse must know how a configuration writes a Ratio, also where a checkpoint is loaded without the command line
 register_type(Ratio, serializer=lambda ratio: ratio.text if "/" in ratio.text else float(ratio), deserializer=Ratio)

@@ -133,7 +133,7 @@ def site(tmp_path_factory):
 
 def test_every_public_name_is_described(site):
     anchors = set(re.findall(r'<h2 id="(energy_at\.[\w.]+)"', "".join(map(Path.read_text, site.glob("api/*/*.html")))))
-    own = {f"energy_at.{home}.{name}" for home, names in energy_at._HOMES.items() for name in names}
+    own = {f"{home}.{name}" for name, home in energy_at._HOME_OF.items()}
     parts = {f"energy_at.{part}.{name}" for part in PARTS for name in import_module(f"energy_at.{part}").__all__}
     assert {name.rsplit(".", 1)[1] for name in own} == set(energy_at.__all__)
     assert own | parts <= anchors

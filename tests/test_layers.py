@@ -199,10 +199,8 @@ def test_every_public_name_is_there_and_documented(name):
 
 
 def test_public_names_are_those_of_their_homes():
-    for home, names in energy_at._HOMES.items():
-        module = importlib.import_module(f"energy_at.{home}")
-        for name in names:
-            assert getattr(energy_at, name) is getattr(module, name)
+    for name, home in energy_at._HOME_OF.items():
+        assert getattr(energy_at, name) is getattr(importlib.import_module(home), name)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

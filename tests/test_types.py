@@ -3,8 +3,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from jsonargparse import ArgumentParser
 
 from energy_at.types import InputError, Ratio, require, require_one_of

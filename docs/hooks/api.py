@@ -33,8 +33,11 @@ def tree_of(module: str) -> ast.Module:
 
 def public_names() -> dict[str, list[str]]:
     """Public names by the module that has them: those of ``energy_at``, of its packages' ``__all__``, and of ALSO."""
-    homes = {**energy_at._HOMES, **ALSO}
-    return {home: sorted({*names, *exported(home)}, key=str.lower) for home, names in homes.items()}
+    homes = {module.removeprefix("energy_at."): set() for module in energy_at._HOME_OF.values()}
+    for name, module in energy_at._HOME_OF.items():
+        homes[module.removeprefix("energy_at.")].add(name)
+    homes |= {home: set(names) for home, names in ALSO.items()}
+    return {home: sorted(names | {*exported(home)}, key=str.lower) for home, names in homes.items()}
 
 
 def summary(module: str, name: str = "") -> str:

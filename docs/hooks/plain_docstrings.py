@@ -5,7 +5,7 @@ from typing import Any
 
 import griffe
 
-from energy_at import _HOMES
+from energy_at import _HOME_OF
 
 CODE = re.compile(r"``(.+?)``", re.DOTALL)
 PAGE = re.compile(r"docs/(\w+\.md)")
@@ -25,8 +25,7 @@ def prose(text: str) -> str:
 
 def code(text: str) -> str:
     """Code; where it is a public name, with a link to where that is described."""
-    homes = [home for home, names in _HOMES.items() if text in names]
-    return f"[`{text}`][energy_at.{homes[0]}.{text}]" if homes else f"``{text}``"
+    return f"[`{text}`][{_HOME_OF[text]}.{text}]" if text in _HOME_OF else f"``{text}``"
 
 
 class PlainDocstrings(griffe.Extension):

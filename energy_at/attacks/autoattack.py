@@ -11,7 +11,7 @@ from torch import nn
 from energy_at.attacks.base import Attack
 from energy_at.attacks.threat import Norm
 from energy_at.net_state import in_mode
-from energy_at.types import Images, InputError, Labels, Ratio, require, require_one_of
+from energy_at.types import Images, InputError, Labels, Ratio, RatioLike, require, require_one_of
 
 Version: TypeAlias = Literal["standard", "rand", "custom"]
 Part: TypeAlias = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
@@ -46,7 +46,7 @@ class AutoAttack(Attack):
 
     def __init__(
         self,
-        eps: Ratio | float = Ratio("8/255"),
+        eps: RatioLike = Ratio("8/255"),
         norm: Norm = "Linf",
         version: Version = "standard",
         attacks: Sequence[Part] | None = None,

@@ -12,7 +12,7 @@ from torch import nn
 
 from energy_at.attacks.threat import THREATS, Norm, ThreatModel
 from energy_at.net_state import statistics_kept
-from energy_at.types import Images, Labels, Ratio, require, require_one_of
+from energy_at.types import Images, Labels, Ratio, RatioLike, require, require_one_of
 
 
 class Attack(ABC):
@@ -31,7 +31,7 @@ class Attack(ABC):
         InputError: if eps is negative or not finite, or the norm unknown.
     """
 
-    def __init__(self, eps: Ratio | float = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
+    def __init__(self, eps: RatioLike = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
         self.eps = Ratio(eps)
         self.norm = norm
         self.seed = seed

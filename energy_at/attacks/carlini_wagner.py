@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import margin
 from energy_at.energy import full_precision
-from energy_at.types import Images, Labels, PerSample, Ratio, require
+from energy_at.types import Images, Labels, PerSample, RatioLike, require
 
 TANH_RANGE = 0.999999  # as in the published code: atanh(1) is infinite
 
@@ -49,7 +49,7 @@ class CarliniWagner(Attack):
         lr: float = 0.05,
         norm: Literal["L2"] = "L2",
         initial_const: float = 1e-3,
-        eps: Ratio | float | None = None,
+        eps: RatioLike | None = None,
         targeted: bool = False,
         seed: int = 0,
     ) -> None:

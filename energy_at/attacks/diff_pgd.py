@@ -11,7 +11,7 @@ from energy_at.attacks.pgd import PGD
 from energy_at.attacks.sdedit import SDEdit, load_diffusion
 from energy_at.attacks.threat import Norm
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, Logits, Ratio, require
+from energy_at.types import Images, Labels, Logits, Ratio, RatioLike, require
 
 
 class DiffPGD(PGD):
@@ -47,8 +47,8 @@ class DiffPGD(PGD):
     def __init__(
         self,
         model: str | tuple[nn.Module, Any],
-        eps: Ratio | float = Ratio("16/255"),
-        alpha: Ratio | float | None = Ratio("2/255"),
+        eps: RatioLike = Ratio("16/255"),
+        alpha: RatioLike | None = Ratio("2/255"),
         steps: int = 10,
         t_star: int = 60,
         diffusion_steps: int = 50,

@@ -8,7 +8,7 @@ import torch
 from energy_at.attacks.losses import AttackLoss, LossName
 from energy_at.attacks.pgd import PGD, Start
 from energy_at.attacks.threat import Norm
-from energy_at.types import Images, Ratio, require
+from energy_at.types import Images, Ratio, RatioLike, require
 
 
 class SingleStep(PGD):
@@ -31,8 +31,8 @@ class SingleStep(PGD):
 
     def __init__(
         self,
-        eps: Ratio | float = Ratio("8/255"),
-        alpha: Ratio | float | None = None,
+        eps: RatioLike = Ratio("8/255"),
+        alpha: RatioLike | None = None,
         norm: Norm = "Linf",
         loss: LossName | AttackLoss = "cross_entropy",
         targeted: bool = False,
@@ -82,8 +82,8 @@ class NFGSM(SingleStep):
 
     def __init__(
         self,
-        eps: Ratio | float = Ratio("8/255"),
-        alpha: Ratio | float | None = None,
+        eps: RatioLike = Ratio("8/255"),
+        alpha: RatioLike | None = None,
         noise: float = 2.0,
         **kwargs: Any,
     ) -> None:

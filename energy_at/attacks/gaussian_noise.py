@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from energy_at.attacks.base import Attack
-from energy_at.types import Images, Labels, Ratio, require
+from energy_at.types import Images, Labels, Ratio, RatioLike, require
 
 
 class GaussianNoise(Attack):
@@ -22,7 +22,7 @@ class GaussianNoise(Attack):
         InputError: if std is negative or not finite.
     """
 
-    def __init__(self, std: Ratio | float = 0.1, seed: int = 0) -> None:
+    def __init__(self, std: RatioLike = 0.1, seed: int = 0) -> None:
         super().__init__(0, seed=seed)
         self.std = Ratio(std)
         require(0 <= self.std < inf, f"std is {self.std}, but a deviation is finite and at least 0; write std: 0.1")

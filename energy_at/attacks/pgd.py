@@ -11,7 +11,7 @@ from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import LOSSES, AttackLoss, LossName
 from energy_at.attacks.threat import Norm
 from energy_at.energy import full_precision
-from energy_at.types import Images, Labels, Logits, PerSample, Ratio, require, require_one_of
+from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_one_of
 
 Start: TypeAlias = Literal["zero", "uniform", "gaussian"]
 Objective: TypeAlias = Callable[[Logits], PerSample]
@@ -39,8 +39,8 @@ class PGD(Attack):
 
     def __init__(
         self,
-        eps: Ratio | float = Ratio("8/255"),
-        alpha: Ratio | float | None = None,
+        eps: RatioLike = Ratio("8/255"),
+        alpha: RatioLike | None = None,
         steps: int = 10,
         norm: Norm = "Linf",
         loss: LossName | AttackLoss = "cross_entropy",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from energy_at.types import Ratio, require
+from energy_at.types import Ratio, RatioLike, require
 
 
 class Schedule(ABC):
@@ -36,7 +36,7 @@ class Cyclic(Schedule):
         InputError: if peak is outside (0, 1).
     """
 
-    def __init__(self, peak: Ratio | float = 0.5) -> None:
+    def __init__(self, peak: RatioLike = 0.5) -> None:
         self.peak = Ratio(peak)
         require(0 < self.peak < 1, f"peak is {peak}, but it is a fraction of the training; write for example peak: 0.5")
 
@@ -56,7 +56,7 @@ class Piecewise(Schedule):
         InputError: if a drop or gamma is out of its range.
     """
 
-    def __init__(self, drops: Sequence[Ratio | float] = (0.5, 0.75), gamma: float = 0.1) -> None:
+    def __init__(self, drops: Sequence[RatioLike] = (0.5, 0.75), gamma: float = 0.1) -> None:
         self.drops = [Ratio(drop) for drop in drops]
         self.gamma = gamma
         for drop in self.drops:
@@ -79,7 +79,7 @@ class Cosine(Schedule):
         InputError: if warmup is outside [0, 1).
     """
 
-    def __init__(self, warmup: Ratio | float = 0.0) -> None:
+    def __init__(self, warmup: RatioLike = 0.0) -> None:
         self.warmup = Ratio(warmup)
         require(0 <= self.warmup < 1, f"warmup is {warmup}, but it is a fraction of the training; write warmup: 0.05")
 

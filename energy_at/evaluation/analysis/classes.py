@@ -67,7 +67,7 @@ def _by_rank(panel: Axes, rows: Sequence[Row], key: str) -> None:
     panel.set_xlabel("rank of the class")
 
 
-CLASSES = Plate(
+CLASSES: Plate = Plate(
     "classes",
     "Mean energy of every class",
     "Mean E(x) and E(x, y) of each class's images, classes in the order of their natural energy; with more than"

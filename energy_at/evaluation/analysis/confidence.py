@@ -99,7 +99,7 @@ def _errors(panel: Axes, groups: Sequence[Row]) -> None:
     panel.legend(frameon=False, fontsize=8)
 
 
-CONFIDENCE = Plate(
+CONFIDENCE: Plate = Plate(
     "confidence",
     "Energy, correctness and confidence",
     "Are high-energy images the misclassified ones? Left: E(x) of correctly and of wrongly classified natural images"

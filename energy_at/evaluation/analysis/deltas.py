@@ -79,7 +79,7 @@ def _box(panel: Axes, row: Row, at: float, width: float, colour: str) -> None:
     )
 
 
-DELTAS = Plate(
+DELTAS: Plate = Plate(
     "deltas",
     "What each attack does to the energies",
     "dE = E(natural) - E(adversarial), image by image: positive where the adversarial image has the lower energy. Boxes"

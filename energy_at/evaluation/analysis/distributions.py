@@ -71,7 +71,7 @@ def draw_distributions(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-DISTRIBUTIONS = Plate(
+DISTRIBUTIONS: Plate = Plate(
     "distributions",
     "Distributions of the energies",
     "E(x) and E(x, y) of the images as they are and under each attack; y is always the true label. A curve left of the"

@@ -51,7 +51,7 @@ def draw_kl(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-KL = Plate(
+KL: Plate = Plate(
     "kl",
     "TRADES' KL in its two terms",
     "KL(p(.|x) || p(.|x*)) = sum_k p(k|x) [E(x*, k) - E(x, k)] + dE(x): the conditional and the marginal term, means"

@@ -78,7 +78,7 @@ def _band(panel: Axes, points: Sequence[Row], label: str, look: Mapping[str, Any
     panel.fill_between(at, mean - std, mean + std, color=look["color"], alpha=0.1, lw=0)
 
 
-LANDSCAPE = Plate(
+LANDSCAPE: Plate = Plate(
     "smoothness",
     "Smoothness of the energy",
     "Left: dE(x) where the attack is given another eps. Middle and right: the energies on a line through the image,"
