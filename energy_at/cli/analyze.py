@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from energy_at.attacks import Attack
-from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_last
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
+from energy_at.cli.subject import Defense, conditions, defended, in_channels_last
 from energy_at.data.base import ImageData, Split
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
@@ -52,9 +52,7 @@ def analyze(
     output: str | None = None,
     seed: int = 0,
     channels_last: bool | None = None,
-    accelerator: str = "auto",
-    devices: int | str = "auto",
-    num_nodes: int = 1,
+    **processes: Any,
 ) -> None:
     """The energy picture of one net or of several side by side: figures, their numbers, and a page with all of them.
 
@@ -76,12 +74,10 @@ def analyze(
         seed: of the attacks' noise, of the random directions and of the subset.
         channels_last: compute in NHWC memory, which is faster on a CPU and differs in the last digit; by default there,
             for nets of this package.
-        accelerator: cpu, cuda or auto.
-        devices: processes on each node, one a device.
-        num_nodes: machines.
+        processes: see ``launched``.
     """
     require(not (ckpt_path and nets), "there are ckpt_path and nets; give one net, or several by name")
-    fabric = launched(accelerator, devices, num_nodes)
+    fabric = launched(**processes)
     sources: Mapping[str, str | None] = nets or {_name(ckpt_path, net): ckpt_path}
     loaded = {
         name: defended(load_net(source, _own(net), data.num_classes), defense, attacks)
@@ -102,9 +98,7 @@ def analyze(
         store=folder / "batches",
         device=fabric.device,
         seed=seed,
-        channels_last=all(in_channels_last(judged, fabric.device) for judged in loaded.values())
-        if channels_last is None
-        else channels_last,
+        channels_last=in_channels_last(loaded.values(), fabric.device, channels_last),
     )
     each = {name: partial(measured, judged, conditions=told(sources[name])) for name, judged in loaded.items()}
     with only_one(folder, fabric.is_global_zero):

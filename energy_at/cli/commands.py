@@ -37,7 +37,7 @@ def command_parser(function: Callable[..., Any]) -> FunctionParser:
     purpose = (inspect.getdoc(function) or "").partition("\n")[0]
     parser = FunctionParser(prog=f"energy-at {function.__name__}", description=purpose)
     parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
-    parser.add_function_arguments(function, as_group=False)
-    if {"data", "net"} <= inspect.signature(function).parameters.keys():
+    added = parser.add_function_arguments(function, as_group=False)
+    if {"data", "net"} <= set(added):
         link_net_to_data(parser, "net")
     return parser

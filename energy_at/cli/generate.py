@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.fabric import Fabric
-from torch import nn
 from tqdm import tqdm
 
-from energy_at.cli.evaluate import Defense, conditions, defended, in_channels_last
 from energy_at.cli.generation_fits import TrainingImages
 from energy_at.cli.generation_output import Output
 from energy_at.cli.generation_quality import Judges, Quality, load_judges
 from energy_at.cli.lock import only_one
-from energy_at.cli.processes import launched
-from energy_at.cli.results import output_folder
+from energy_at.cli.subject import conditions, opened
 from energy_at.data.base import ImageData
-from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.conditions import facts
 from energy_at.evaluation.runner import exact
 from energy_at.files import write_file
@@ -34,9 +30,6 @@ def generate(
     data: ImageData,
     init: ClassInit,
     sampler: LangevinSampler,
-    ckpt_path: str | None = None,
-    net: nn.Module | str | None = None,
-    defense: Defense | None = None,
     n: int = 10_000,
     targets: bool = True,
     net_neighbours: bool = False,
@@ -47,14 +40,10 @@ def generate(
     sweep: Sweep | None = None,
     train_count: int | None = None,
     save: Literal["npz", "png"] = "npz",
-    output: str | None = None,
     cache: str = "runs/cache",
     batch_size: int = 100,
     seed: int = 0,
-    channels_last: bool | None = None,
-    accelerator: str = "auto",
-    devices: int | str = "auto",
-    num_nodes: int = 1,
+    **subject: Any,
 ) -> None:
     """Draw images of each class from a robust classifier, and say how good they are.
 
@@ -64,11 +53,6 @@ def generate(
         data: the data set.
         init: starting points, fitted to its training images.
         sampler: takes them to low energy.
-        ckpt_path: a checkpoint of this package, any file with a state_dict, hf://USER/NAME[@REVISION] of the Hugging
-            Face Hub, or pretrained:NAME of this package.
-        net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
-            class that makes one; without a checkpoint, the net itself with its weights.
-        defense: what changes the images before the net sees them, such as EnergyDescent.
         n: images, equally many of each class.
         targets: stop each sample at the energy of a random training image of its class.
         net_neighbours: LocalPCA looks for neighbours among the net's features instead of the pixels.
@@ -80,27 +64,17 @@ def generate(
         sweep: draw the trade-off of quality against diversity too; needs a judge.
         train_count: fit to and compare with so many of the training images, a random subset; all by default.
         save: one npz of uint8 images [n, H, W, C] and labels, or PNG files.
-        output: folder of the results; by default beside the checkpoint.
         cache: folder of fits and of features of training images, for all runs.
         batch_size: images at a time.
         seed: image i is a function of (seed, i).
-        channels_last: compute in NHWC memory, which is faster on a CPU and differs in the last digit; by default there,
-            for nets of this package.
-        accelerator: cpu, cuda or auto.
-        devices: processes on each node, one a device.
-        num_nodes: machines; they share the output folder.
+        subject: the net, its processes and its folder; see ``opened``.
     """
     require(sweep is None or judge is not None, "sweep needs a judge; give judge: another classifier's checkpoint")
-    fabric = launched(accelerator, devices, num_nodes)
-    net = defended(load_net(ckpt_path, net, data.num_classes), defense, {})
+    fabric, net, ckpt_path, folder, channels_last = opened(data, "generation", {}, **subject)
     judges = Judges(None, None)
     if fabric.is_global_zero:
         judges = load_judges(net, features, inception_weights, judge, data.num_classes)
-    with fabric.rank_zero_first(local=True):
-        data.prepare_data()
     train = TrainingImages(data, train_count, Path(cache), fabric.device)
-    folder = output_folder(output, ckpt_path, net, "generation")
-    channels_last = in_channels_last(net, fabric.device, channels_last)
     with only_one(folder, fabric.is_global_zero), exact(net, fabric.device, channels_last) as net:
         recipe = Recipe(net, init, sampler, None, classes or range(data.num_classes), seed)
         with fabric.rank_zero_first(local=True):

@@ -15,13 +15,13 @@ ECHOES = ("gloo/transport", "timeout caused pair closure")  # of the other backe
 ECHO = "ended, because another process has ended or does not answer; it says why, unless it hangs"
 
 
-def launched(accelerator: str, devices: int | str, num_nodes: int) -> Fabric:
+def launched(accelerator: str = "auto", devices: int | str = "auto", num_nodes: int = 1) -> Fabric:
     """Start the other processes of this command; all of them return from here.
 
     Args:
-        accelerator: "cpu", "cuda" or "auto".
-        devices: processes on each node, one a device; "auto" means all there are.
-        num_nodes: machines.
+        accelerator: cpu, cuda or auto.
+        devices: processes on each node, one a device; auto means all there are.
+        num_nodes: machines, which share the folder of the results.
 
     Raises:
         InputError: if there are no such devices.
