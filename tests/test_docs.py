@@ -20,6 +20,7 @@ from energy_at.cli import main
 from energy_at.cli.app import parser_options
 from energy_at.cli.commands import command_parser
 from energy_at.cli.first_look import FUNCTIONS, expanded
+from energy_at.modules import AdversarialTraining
 from tests.test_configs import OnlyParsing
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +98,19 @@ def test_its_commands_parse_and_its_code_compiles(page, folder):
 def test_commands_are_found():
     assert "fit --config digits_rsfgsm_der.yaml" in commands(ROOT / "README.md", "energy-at")
     assert sum(len(commands(page, "energy-at")) for page in PAGES) > 50
+
+
+def test_the_readme_counts_and_links_what_there_is():
+    classes = [c for c in (getattr(energy_at, name) for name in energy_at.__all__) if isinstance(c, type)]
+    objectives = {c for c in classes if issubclass(c, AdversarialTraining)} - {AdversarialTraining}
+    attacks = {c for c in classes if issubclass(c, energy_at.Attack)} - {energy_at.Attack}
+    around = {energy_at.Targeted, energy_at.ThroughDefense, energy_at.Transfer}
+    readme, methods = (ROOT / "README.md").read_text(), (ROOT / "docs/methods.md").read_text()
+    assert f"| training objectives | [{len(objectives)}](docs/methods.md): " in readme
+    assert f"| attacks | {len(attacks - around)}, " in readme
+    assert [c.__name__ for c in objectives | attacks if f"`{c.__name__}`" not in methods] == []
+    links = re.findall(r'(?:\]\(|src=")(?!http)([^)"#]+)', readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", RUN)
