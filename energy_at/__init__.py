@@ -31,6 +31,7 @@ _HOMES = {
         "ThroughDefense",
         "Transfer",
         "GaussianNoise",
+        "Corruption",
         "Attack",
     ),
     "defense": ("EnergyDescent",),

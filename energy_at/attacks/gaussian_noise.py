@@ -22,6 +22,8 @@ class GaussianNoise(Attack):
         InputError: if std is negative or not finite.
     """
 
+    adversarial = False
+
     def __init__(self, std: Ratio | float = 0.1, seed: int = 0) -> None:
         super().__init__(0, seed=seed)
         self.std = Ratio(std)

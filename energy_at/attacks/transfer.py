@@ -31,6 +31,11 @@ class Transfer(Attack):
         with in_mode(source, False):
             return self.attack(source, x, y, start, generator)
 
+    @property
+    def adversarial(self) -> bool:
+        """See ``Attack``."""
+        return self.attack.adversarial
+
     def scaled(self, factor: float) -> Self:
         """See ``Attack``."""
         scaled = copy.copy(self)
