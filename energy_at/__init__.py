@@ -100,6 +100,7 @@ _HOMES = {
         "ImageFolder",
         "FashionMNIST",
         "Digits",
+        "Corrupted",
     ),
     "types": ("InputError", "Ratio"),
 }
