@@ -1,6 +1,6 @@
 """``energy-at evaluate``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from energy_at.attacks import Attack, Transfer
+from energy_at.attacks import Attack, Corruption, Transfer
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import gathered, launched
 from energy_at.cli.results import output_folder
@@ -21,7 +21,7 @@ from energy_at.evaluation.checkpoints import load_net, path_and_choice
 from energy_at.evaluation.report import Report, merged
 from energy_at.files import file_sha256, safe_name, write_file
 from energy_at.hub.sources import plain_name
-from energy_at.types import require_one_of
+from energy_at.types import require, require_one_of
 
 Defense: TypeAlias = Callable[[nn.Module], EnergyDescent]
 
@@ -36,6 +36,7 @@ def evaluate(
     split: Split = "test",
     count: int | None = None,
     only: list[str] | None = None,
+    severities: list[int] | None = None,
     worst_case_only: bool = False,
     output: str | None = None,
     seed: int = 0,
@@ -59,6 +60,7 @@ def evaluate(
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
         only: names of the attacks to run; all by default.
+        severities: of the corruptions, each of which has a row for each of them; by default their own.
         worst_case_only: attack only images that are still correct.
         output: folder of the results; by default beside the checkpoint.
         seed: of the attacks' noise, and of the subset.
@@ -68,14 +70,12 @@ def evaluate(
         devices: processes on each node, one a device.
         num_nodes: machines.
     """
-    for name in only or ():
-        require_one_of("only", name, attacks)
-    attacks = {name: attack for name, attack in attacks.items() if not only or name in only}
+    attacks = at_severities(chosen(attacks, only), severities)
     fabric = launched(accelerator, devices, num_nodes)
     net = defended(load_net(ckpt_path, net, data.num_classes), defense, attacks)
     if source is not None:
         other = load_net(source, num_classes=data.num_classes)
-        attacks = {name: Transfer(attack, other) for name, attack in attacks.items()}
+        attacks = {name: Transfer(made, other) if made.adversarial else made for name, made in attacks.items()}
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
     batches = data.batches(split, count, seed)
@@ -100,6 +100,41 @@ def evaluate(
         report = merged(gathered(report))
         if fabric.is_global_zero:
             write_report(report, folder)
+
+
+def chosen(attacks: Mapping[str, Attack], only: Sequence[str] | None) -> dict[str, Attack]:
+    """The attacks of these names, in their own order; all of them without names.
+
+    Raises:
+        InputError: if there is no attack of a name.
+    """
+    for name in only or ():
+        require_one_of("only", name, attacks)
+    return {name: attack for name, attack in attacks.items() if not only or name in only}
+
+
+def at_severities(attacks: Mapping[str, Attack], severities: Sequence[int] | None) -> dict[str, Attack]:
+    """The same attacks, with each corruption as often as there are severities.
+
+    Args:
+        attacks: by name.
+        severities: 1 to 5, which are appended to the names; None leaves all as they are.
+
+    Raises:
+        InputError: if there are severities but no corruptions, or one is out of range.
+    """
+    if severities is None:
+        return dict(attacks)
+    found = [attack for attack in attacks.values() if isinstance(attack, Corruption)]
+    require(
+        len(severities) > 0 and len(found) > 0,
+        f"severities are {list(severities)} of {len(found)} corruptions; leave them out, or have one of each at least",
+    )
+    rows: dict[str, Attack] = {}
+    for name, attack in attacks.items():
+        corruption = isinstance(attack, Corruption)
+        rows |= {f"{name}-{each}": attack.at(each) for each in severities} if corruption else {name: attack}
+    return rows
 
 
 def defended(net: nn.Module, defense: Defense | None, attacks: Mapping[str, Attack]) -> nn.Module:
@@ -140,7 +175,7 @@ def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None
     return {
         "data": type(data).__name__,
         "root": str(data.root),
-        "split": split,
+        "split": data.title(split),
         "split_images": images,
         "eval_batch_size": data.eval_batch_size,
         "checkpoint": ckpt_path,
