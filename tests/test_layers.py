@@ -14,7 +14,7 @@ import energy_at
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state", "undeclared"}
-MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "attacks", "defense"}
+MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "corruptions", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
     "files": {"types"},
@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "energy": FOUNDATION,
     "objectives": FOUNDATION | {"energy"},
     "baselines": FOUNDATION | {"energy", "objectives"},
-    "attacks": FOUNDATION | {"energy"},
+    "corruptions": FOUNDATION,
+    "attacks": FOUNDATION | {"energy", "corruptions"},
     "defense": FOUNDATION | {"energy"},
     "generation": FOUNDATION | {"energy"},
     "hub": FOUNDATION,
     "evaluation": MATHEMATICS | {"generation", "hub"},
     "models": FOUNDATION,
-    "data": FOUNDATION,
+    "data": FOUNDATION | {"corruptions"},
     "modules": MATHEMATICS | {"generation", "evaluation"},
     "callbacks": MATHEMATICS | {"generation", "evaluation"},
     "loggers": MATHEMATICS | {"evaluation"},

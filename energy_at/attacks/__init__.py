@@ -3,6 +3,7 @@
 from energy_at.attacks.autoattack import AutoAttack
 from energy_at.attacks.base import Attack
 from energy_at.attacks.carlini_wagner import CarliniWagner
+from energy_at.attacks.corruption import Corruption
 from energy_at.attacks.diff_pgd import DiffPGD
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM, SingleStep
 from energy_at.attacks.gaussian_noise import GaussianNoise
@@ -19,6 +20,7 @@ __all__ = [
     "Attack",
     "AutoAttack",
     "CarliniWagner",
+    "Corruption",
     "DiffPGD",
     "GaussianNoise",
     "SingleStep",

@@ -20,7 +20,8 @@ class Attack(ABC):
 
     The net is used in the mode in which it is given (call ``net.eval()`` first where that is meant). Its mode, its
     parameters' gradients, its batch-norm statistics and the global random state are left as they were found; noise
-    comes from the attack's own generator, seeded by ``seed``, or from the one given to the call.
+    comes from the attack's own generator, seeded by ``seed``, or from the one given to the call. What does not look for
+    the net's mistakes, such as noise, says ``adversarial = False``, and no worst case depends on it.
 
     Args:
         eps: radius of the ball, at least 0, in the units of images in [0, 1]; "8/255" is read too.
@@ -30,6 +31,8 @@ class Attack(ABC):
     Raises:
         InputError: if eps is negative or not finite, or the norm unknown.
     """
+
+    adversarial: bool = True
 
     def __init__(self, eps: RatioLike = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
         self.eps = Ratio(eps)
@@ -87,6 +90,21 @@ class Attack(ABC):
         scaled = copy.copy(self)
         scaled.eps = Ratio(self.eps * factor)
         return scaled
+
+
+class Disturbance(Attack):
+    """What changes images without looking at the net, and without a ball: no attack, and part of no worst case.
+
+    Args:
+        seed: of its own generator.
+    """
+
+    adversarial = False
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(0, seed=seed)
+        self.eps = None  # type: ignore[assignment] # reports say so
+        self.norm = None  # type: ignore[assignment]
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from typing import Self
 import torch
 from torch import nn
 
-from energy_at.attacks.base import Attack
+from energy_at.attacks.base import Disturbance
 from energy_at.types import Images, Labels, Ratio, RatioLike, require
 
 
-class GaussianNoise(Attack):
+class GaussianNoise(Disturbance):
     """x + std z with z ~ N(0, 1) in every pixel, clipped to [0, 1]; a row beside the attacks (arXiv 1903.12261).
 
     Args:
@@ -23,11 +23,9 @@ class GaussianNoise(Attack):
     """
 
     def __init__(self, std: RatioLike = 0.1, seed: int = 0) -> None:
-        super().__init__(0, seed=seed)
+        super().__init__(seed)
         self.std = Ratio(std)
         require(0 <= self.std < inf, f"std is {self.std}, but a deviation is finite and at least 0; write std: 0.1")
-        self.eps = None  # type: ignore[assignment] # Gaussian noise has no ball
-        self.norm = None  # type: ignore[assignment]
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``; with a start, the noise is added to it."""

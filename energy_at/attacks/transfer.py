@@ -22,6 +22,7 @@ class Transfer(Attack):
     def __init__(self, attack: Attack, source: nn.Module) -> None:
         super().__init__(seed=attack.seed)
         self.eps, self.norm = attack.eps, attack.norm
+        self.adversarial = attack.adversarial
         self.attack = attack
         self.source = source
 

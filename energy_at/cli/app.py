@@ -197,13 +197,17 @@ class EnergyCLI(LightningCLI):
                 callback._average_model = None  # else it loads what was averaged, in place of the average
         paths = [self._path_of(callback) for callback in self.trainer.checkpoint_callbacks]
         judged = [self._judge(path) for path in paths if path]
-        write_summary(judged, self.trainer.log_dir, self.model.test_attack)
+        write_summary(judged, self.trainer.log_dir, self.model.test_attack, self._tested())
         hand_on(judged, self.trainer.loggers)
 
     def after_test(self) -> None:
         """Print the table of one checkpoint."""
         path = self._get(self.config, "ckpt_path")
-        write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack)
+        write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack, self._tested())
+
+    def _tested(self) -> str:
+        """Which images the test has judged."""
+        return self.datamodule.title("test") if isinstance(self.datamodule, ImageData) else "test"
 
     def _path_of(self, callback: Any) -> str | None:
         """Of its checkpoint; the last is the one that this training went on from where nothing was left to train."""

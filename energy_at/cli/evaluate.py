@@ -1,13 +1,13 @@
 """``energy-at evaluate``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from energy_at.attacks import Attack, Transfer
+from energy_at.attacks import Attack, Corruption, Transfer
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import gathered
 from energy_at.cli.subject import conditions, opened
@@ -17,7 +17,7 @@ from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.report import Report, merged
 from energy_at.files import safe_name, write_file
 from energy_at.hub.sources import plain_name
-from energy_at.types import require_one_of
+from energy_at.types import require, require_one_of
 
 
 def evaluate(
@@ -27,6 +27,7 @@ def evaluate(
     split: Split = "test",
     count: int | None = None,
     only: list[str] | None = None,
+    severities: list[int] | None = None,
     worst_case_only: bool = False,
     seed: int = 0,
     **subject: Any,
@@ -41,17 +42,16 @@ def evaluate(
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
         only: names of the attacks to run; all by default.
+        severities: of the corruptions, each of which has a row for each of them; by default their own.
         worst_case_only: attack only images that are still correct.
         seed: of the attacks' noise, and of the subset.
         subject: the net, its processes and its folder; see ``opened``.
     """
-    for name in only or ():
-        require_one_of("only", name, attacks)
-    attacks = {name: attack for name, attack in attacks.items() if not only or name in only}
+    attacks = at_severities(chosen(attacks, only), severities)
     fabric, net, ckpt_path, folder, channels_last = opened(data, _kind(source), attacks, **subject)
     if source is not None:
         other = load_net(source, num_classes=data.num_classes)
-        attacks = {name: Transfer(attack, other) for name, attack in attacks.items()}
+        attacks = {name: Transfer(made, other) if made.adversarial else made for name, made in attacks.items()}
     batches = data.batches(split, count, seed)
     shard = (fabric.global_rank, fabric.world_size)
     sizes = batches.sampler.sizes[shard[0] :: shard[1]]
@@ -73,6 +73,43 @@ def evaluate(
         report = merged(gathered(report))
         if fabric.is_global_zero:
             write_report(report, folder)
+
+
+def chosen(attacks: Mapping[str, Attack], only: Sequence[str] | None) -> dict[str, Attack]:
+    """The attacks of these names, in their own order; all of them without names.
+
+    Raises:
+        InputError: if there is no attack of a name.
+    """
+    for name in only or ():
+        require_one_of("only", name, attacks)
+    return {name: attack for name, attack in attacks.items() if not only or name in only}
+
+
+def at_severities(attacks: Mapping[str, Attack], severities: Sequence[int] | None) -> dict[str, Attack]:
+    """The same attacks, with each corruption as often as there are severities.
+
+    Args:
+        attacks: by name.
+        severities: 1 to 5, which are appended to the names; None leaves all as they are.
+
+    Raises:
+        InputError: if there are severities but no corruptions, or one is out of range.
+    """
+    if severities is None:
+        return dict(attacks)
+    found = [attack for attack in attacks.values() if isinstance(attack, Corruption)]
+    require(
+        len(severities) > 0 and len(found) > 0,
+        f"severities are {list(severities)} of {len(found)} corruptions; leave them out, or have one of each at least",
+    )
+    rows: dict[str, Attack] = {}
+    for name, attack in attacks.items():
+        if isinstance(attack, Corruption):
+            rows |= {f"{name}-{each}": attack.at(each) for each in severities}
+        else:
+            rows[name] = attack
+    return rows
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None
     return {
         "data": type(data).__name__,
         "root": str(data.root),
-        "split": split,
+        "split": data.title(split),
         "split_images": images,
         "eval_batch_size": data.eval_batch_size,
         "checkpoint": ckpt_path,

@@ -43,13 +43,13 @@ HEADINGS = ("checkpoint", "epoch", "clean acc", "robust acc", "E(x)", "E(x*)", "
 
 
 @rank_zero_only
-def write_summary(judged: list[Judgement], folder: str | None, attack: Attack) -> None:
+def write_summary(judged: list[Judgement], folder: str | None, attack: Attack, split: str = "test") -> None:
     """Print the table, and write it as ``results.json`` into the run's folder."""
-    print(f"\nTest images under {named(attack)}, float32:")
+    print(f"\n{split.capitalize()} images under {named(attack)}, float32:")
     print(aligned([HEADINGS, *(_cells(row) for row in judged)], left=0))
     if folder is None:
         return
-    content = {"split": "test", "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
+    content = {"split": split, "attack": describe(attack), "dtype": "float32", "results": [asdict(j) for j in judged]}
     write_file(Path(folder) / RESULTS, json.dumps(content, indent=2) + "\n")
     print(f"Run folder: {folder}")
 

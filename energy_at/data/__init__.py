@@ -4,6 +4,7 @@ from energy_at.data.augment import crop_flip
 from energy_at.data.base import ImageData
 from energy_at.data.cifar10 import CIFAR10
 from energy_at.data.cifar100 import CIFAR100
+from energy_at.data.corrupted import Corrupted
 from energy_at.data.digits import Digits
 from energy_at.data.fashion_mnist import FashionMNIST
 from energy_at.data.image_folder import ImageFolder
@@ -16,6 +17,7 @@ __all__ = [
     "CIFAR10",
     "CIFAR100",
     "SVHN",
+    "Corrupted",
     "Digits",
     "FashionMNIST",
     "ImageData",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
+from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, held_out
 from energy_at.types import require, require_one_of
@@ -35,6 +36,7 @@ class ImageData(L.LightningDataModule, ABC):
         augment: whether training images are augmented.
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
 
     Raises:
         InputError: if a size or the seed is out of range.
@@ -56,17 +58,26 @@ class ImageData(L.LightningDataModule, ABC):
         seed: int = 0,
         augment: bool = True,
         train_size: int | None = None,
+        cutout: int = 0,
     ) -> None:
         super().__init__()
         check_sizes(batch_size, eval_batch_size, val_size, train_size, seed)
+        check_cutout(cutout, augment)
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
+        self.cutout = cutout
         self._training: Loader[TrainBatches] | None = None
         self._resume_at: dict[str, Any] | None = None
 
     def train_dataloader(self) -> Loader[TrainBatches]:
-        """Shuffled, augmented training batches without a last partial one."""
+        """Shuffled, augmented training batches without a last partial one.
+
+        Raises:
+            InputError: if ``cutout`` is larger than the images.
+        """
+        side = min(self.image_shape[1:])
+        require(self.cutout <= side, f"cutout is {self.cutout}, but the images have {side} pixels a side; lower it")
         self._training = self._train_loader()
         if self._resume_at is not None:
             self._training.load_state_dict(self._resume_at)
@@ -143,11 +154,16 @@ class ImageData(L.LightningDataModule, ABC):
         chosen = np.arange(len(labels)) if count is None else held_out(labels, count, seed)[1]
         return self._eval_loader(split, ChosenBatches(chosen, self.eval_batch_size))
 
+    def title(self, split: Split) -> str:
+        """What a split's images are called in a report."""
+        return split
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
         """Augment and convert a batch on its own device.
 
         Args:
-            batch: uint8 images ``[N, C, H, W]`` and labels ``[N]``; in training perhaps offsets and flips too.
+            batch: uint8 images ``[N, C, H, W]`` and labels ``[N]``; in training perhaps offsets, flips and the centres
+                of the squares to cut out too.
             dataloader_idx: not used.
 
         Returns:
@@ -155,8 +171,10 @@ class ImageData(L.LightningDataModule, ABC):
         """
         images, labels, *augmentation = batch
         if augmentation:
-            offsets, flips = augmentation
+            offsets, flips = augmentation[:2]
             images = crop_flip(images, offsets, flips, padding=self.padding)
+        for centres in augmentation[2:]:
+            images = cut_out(images, centres, self.cutout, self.mean)
         return images.to(torch.float32).div_(255), labels
 
     @abstractmethod

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
+from energy_at.data.corrupted import Corrupted
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.data.sampling import held_out
 
@@ -21,6 +22,8 @@ class Digits(InMemoryData):
         augment: whether training images are shifted.
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        corruption: what the test images are judged under; None leaves them clean.
 
     Raises:
         InputError: if an argument is out of range.
@@ -42,9 +45,16 @@ class Digits(InMemoryData):
         seed: int = 0,
         augment: bool = False,
         train_size: int | None = None,
+        cutout: int = 0,
+        corruption: Corrupted | None = None,
     ) -> None:
         root = "sklearn.datasets"
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size=train_size)
+        super().__init__(
+            *(root, batch_size, eval_batch_size, val_size, seed, augment),
+            train_size=train_size,
+            cutout=cutout,
+            corruption=corruption,
+        )
 
     def _read(self, split: str) -> Arrays:
         digits = load_digits()

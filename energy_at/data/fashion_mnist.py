@@ -6,6 +6,7 @@ import numpy as np
 from torchvision import datasets
 from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
+from energy_at.data.corrupted import Corrupted
 from energy_at.data.downloaded import REMEDY, DownloadedData
 from energy_at.data.memory import Arrays
 from energy_at.reading import readable
@@ -31,6 +32,8 @@ class FashionMNIST(DownloadedData):
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
         frame: whether images are framed to 32x32.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        corruption: what the test images are judged under; None leaves them clean.
 
     Raises:
         InputError: if an argument is out of range.
@@ -57,6 +60,8 @@ class FashionMNIST(DownloadedData):
         synthetic_fraction: float = 0.7,
         train_size: int | None = None,
         frame: bool = True,
+        cutout: int = 0,
+        corruption: Corrupted | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -69,6 +74,8 @@ class FashionMNIST(DownloadedData):
             synthetic,
             synthetic_fraction,
             train_size,
+            cutout,
+            corruption,
         )
         self.frame = 2 if frame else 0
         self.image_shape = (1, 32, 32) if frame else (1, 28, 28)

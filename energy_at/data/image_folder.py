@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from energy_at.data.corrupted import Corrupted
 from energy_at.data.decoding import decode_cached
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.memory import Arrays, InMemoryData
@@ -35,6 +36,8 @@ class ImageFolder(InMemoryData):
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        corruption: what the test images are judged under; None leaves them clean.
 
     Raises:
         InputError: if the folders are missing or differ, an argument is out of range, or ``num_classes`` is not what
@@ -59,9 +62,12 @@ class ImageFolder(InMemoryData):
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
         train_size: int | None = None,
+        cutout: int = 0,
+        corruption: Corrupted | None = None,
     ) -> None:
         super().__init__(
-            root, batch_size, eval_batch_size, val_size, seed, augment, False, synthetic, synthetic_fraction, train_size
+            *(root, batch_size, eval_batch_size, val_size, seed, augment),
+            *(False, synthetic, synthetic_fraction, train_size, cutout, corruption),
         )
         require(padding >= 0, f"padding is {padding}, expected 0 or more pixels")
         require(image_size is None or image_size >= 1, f"image_size is {image_size}, expected at least 1 pixel")

@@ -6,9 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from energy_at.data.base import ImageData, Split
+from energy_at.data.cutout import cut_out, draw_centres
 from energy_at.data.decoding import CACHE, resize_crop
 from energy_at.data.folders import require_same_classes
 from energy_at.data.listing import ImageFiles, listed
@@ -44,6 +46,7 @@ class ImageNet(ImageData):
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
         shards: folder that ``energy-at pack`` has written, from which the same images are read in place of ``root``.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
 
     Raises:
         InputError: if an argument is out of range.
@@ -67,8 +70,9 @@ class ImageNet(ImageData):
         eval_folder: str = "val",
         train_size: int | None = None,
         shards: str | Path | None = None,
+        cutout: int = 0,
     ) -> None:
-        super().__init__(shards or root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
+        super().__init__(shards or root, batch_size, eval_batch_size, val_size, seed, augment, train_size, cutout)
         require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
         require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
         require(
@@ -124,7 +128,8 @@ class ImageNet(ImageData):
         return stored.labels[chosen]
 
     def _train_loader(self) -> FileLoader[TrainBatches]:
-        read = ReadImage(*self._parts["train"], self.image_shape[1], self.resize, self.seed if self.augment else None)
+        seed = self.seed if self.augment else None
+        read = ReadImage(*self._parts["train"], self.image_shape[1], self.resize, seed, self.cutout, self.mean)
         return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
 
     def _eval_loader(self, split: Split, sampler: Unshuffled) -> FileLoader[Unshuffled]:
@@ -141,7 +146,9 @@ class ReadImage:
         chosen: int64 [N], which of them make up the split.
         size: side of the crop in pixels.
         resize: shorter side before the central crop.
-        seed: of random crops and flips; ``None`` for central crops.
+        seed: of random crops, flips and squares; ``None`` for central crops.
+        cutout: side in pixels of the square that is cut out of random crops; 0 for none.
+        mean: colour of the square, [3] in [0, 1].
     """
 
     stored: Stored
@@ -149,13 +156,26 @@ class ReadImage:
     size: int
     resize: int
     seed: int | None = None
+    cutout: int = 0
+    mean: tuple[float, ...] = ImageNet.mean
 
     def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
         """The image, uint8 ``[3, size, size]``, and its label."""
         place = int(self.chosen[index])
         with self.stored.opened(place) as image:
             if self.seed is None:
-                image = resize_crop(in_mode(image, "RGB"), self.resize, self.size)
+                found = as_tensor(resize_crop(in_mode(image, "RGB"), self.resize, self.size))
             else:
-                image = random_resized_crop(image, self.size, generator(self.seed, epoch, 1 + index))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), int(self.stored.labels[place])
+                found = self._augmented(image, generator(self.seed, epoch, 1 + index))
+        return found, int(self.stored.labels[place])
+
+    def _augmented(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+        crop = as_tensor(random_resized_crop(image, self.size, rng))
+        if self.cutout == 0:
+            return crop
+        return cut_out(crop[None], draw_centres(rng, 1, self.size, self.size), self.cutout, self.mean)[0]
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """An RGB image as uint8 ``[3, H, W]``."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()

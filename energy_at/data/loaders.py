@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from energy_at.data.augment import draw_crop_flip
+from energy_at.data.cutout import draw_centres
 from energy_at.data.sampling import Batches, Sampler, TrainBatches, generator
 from energy_at.types import InputError
 
@@ -69,6 +70,7 @@ class MemoryLoader(Loader[Sampler]):
         sampler: decides which images make up each batch.
         padding: pixels by which training crops are shifted at most; ``None`` leaves the images alone.
         flip: whether half of the crops are mirrored.
+        cutout: whether a square is cut out of each crop, whose centre is drawn here.
     """
 
     def __init__(
@@ -78,10 +80,11 @@ class MemoryLoader(Loader[Sampler]):
         sampler: Sampler,
         padding: int | None = None,
         flip: bool = False,
+        cutout: bool = False,
     ) -> None:
         super().__init__(sampler)
         self.images, self.labels = images, labels
-        self.padding, self.flip = padding, flip
+        self.padding, self.flip, self.cutout = padding, flip, cutout
         self._pinned = torch.cuda.is_available()
 
     def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
@@ -96,7 +99,9 @@ class MemoryLoader(Loader[Sampler]):
             return ()
         # drawn for the global batch, so that an image's crop does not depend on the number of processes
         rng = generator(sampler.seed, sampler.epoch, 1 + step)
-        drawn = draw_crop_flip(rng, sampler.global_batch, self.padding, self.flip)
+        drawn: tuple[Tensor, ...] = draw_crop_flip(rng, sampler.global_batch, self.padding, self.flip)
+        if self.cutout:
+            drawn += (draw_centres(rng, sampler.global_batch, *self.images.shape[2:]),)
         return tuple(sampler.shard(values) for values in drawn)
 
 

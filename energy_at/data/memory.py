@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energy_at.data.base import ImageData, Split, as_tensors
 from energy_at.data.checks import check_arrays
+from energy_at.data.corrupted import Corrupted
 from energy_at.data.loaders import MemoryLoader
 from energy_at.data.sampling import TrainBatches, Unshuffled
 from energy_at.data.synthetic import read_synthetic
@@ -37,6 +38,8 @@ class InMemoryData(ImageData):
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
+        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        corruption: what the test images are judged under; None leaves them clean.
 
     Raises:
         InputError: if an argument is out of range.
@@ -57,11 +60,14 @@ class InMemoryData(ImageData):
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
         train_size: int | None = None,
+        cutout: int = 0,
+        corruption: Corrupted | None = None,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size)
+        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size, cutout)
         require(0 <= synthetic_fraction <= 1, f"synthetic_fraction is {synthetic_fraction}, expected 0 to 1")
         self.download = download
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
+        self.corruption = corruption
         self._arrays: dict[str, tuple[Tensor, Tensor]] = {}
         self._extra: tuple[Tensor, Tensor] | None = None
 
@@ -99,7 +105,7 @@ class InMemoryData(ImageData):
         return self._arrays[split]
 
     def _load(self, official: str) -> dict[str, tuple[Tensor, Tensor]]:
-        images, labels = self._read(official)
+        images, labels = self._test_set() if official == "test" else self._read(official)
         check_arrays(images, labels, self.image_shape, self.num_classes, f"the {official} set in {self.root}")
         if official == "test":
             return {"test": as_tensors(images, labels)}
@@ -109,6 +115,14 @@ class InMemoryData(ImageData):
             "val": as_tensors(images[held], labels[held]),
         }
 
+    def _test_set(self) -> Arrays:
+        if self.corruption is None:
+            return self._read("test")
+        if self.corruption.files is not None:
+            return self.corruption.read()
+        images, labels = self._read("test")
+        return self.corruption.of(images), labels
+
     def _train_loader(self) -> MemoryLoader[TrainBatches]:
         images, labels = self.arrays("train")
         count, extra = len(labels), 0
@@ -116,7 +130,11 @@ class InMemoryData(ImageData):
             images, labels = torch.cat([images, self._extra[0]]), torch.cat([labels, self._extra[1]])
             extra = len(self._extra[1])
         sampler = self._train_batches(count, extra, self.synthetic_fraction)
-        return MemoryLoader(images, labels, sampler, self.padding if self.augment else None, self.flip)
+        return MemoryLoader(images, labels, sampler, self.padding if self.augment else None, self.flip, self.cutout > 0)
+
+    def title(self, split: Split) -> str:
+        """See ``ImageData``; "fog-3 test" under a corruption."""
+        return f"{self.corruption} test" if split == "test" and self.corruption is not None else split
 
     def labels(self, split: Split) -> Tensor:
         """See ``ImageData``."""

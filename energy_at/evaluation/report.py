@@ -8,6 +8,8 @@ from typing import Any
 from energy_at.evaluation.tables import aligned, csv_text
 from energy_at.types import require
 
+NO_ATTACK = "no attack"
+
 
 @dataclass(frozen=True)
 class AttackResult:
@@ -18,12 +20,14 @@ class AttackResult:
         images: that were attacked.
         correct: of these, classified correctly under the attack.
         settings: the attack's class and options: eps, alpha, steps, restarts, norm, seed, ...
+        adversarial: whether it looks for mistakes, and is part of the worst case; noise and corruptions do not.
     """
 
     name: str
     images: int
     correct: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    adversarial: bool = True
 
     @property
     def accuracy(self) -> float | None:
@@ -32,7 +36,9 @@ class AttackResult:
 
     @property
     def threat(self) -> str:
-        """The ball, such as "Linf 8/255"; empty without an attack."""
+        """The ball, such as "Linf 8/255"; empty without an attack, and "no attack" where nothing looks for mistakes."""
+        if not self.adversarial:
+            return NO_ATTACK
         return " ".join(str(self.settings[key]) for key in ("norm", "eps") if self.settings.get(key) is not None)
 
 
@@ -43,9 +49,10 @@ class Report:
     Args:
         images: number of images.
         clean_correct: of these, classified correctly without an attack.
-        worst_case_correct: of these, classified correctly without an attack and under every attack.
+        worst_case_correct: of these, classified correctly without an attack and under every one that is adversarial.
         attacks: one result an attack, in the order in which they ran.
-        worst_case_only: each attack saw only the images that were still correct, so its own accuracy is of those.
+        worst_case_only: each attack saw only the images that were still correct, so its own accuracy is of those; what
+            is not adversarial saw all.
         conditions: seed, dtype, device, versions, weights_sha256, data_sha256 and what the caller adds.
     """
 
@@ -72,10 +79,19 @@ class Report:
         """Share of the images that no attack broke and that were correct before."""
         return self.rows[-1].accuracy
 
+    @property
+    def mean_corruption_accuracy(self) -> float | None:
+        """Mean of the accuracies under all kinds and severities of ``Corruption``; None where there are none."""
+        rows = (row.accuracy for row in self.attacks if row.settings.get("class") == "Corruption")
+        found = [accuracy for accuracy in rows if accuracy is not None]
+        return sum(found) / len(found) if found else None
+
     def to_json(self) -> str:
         """Everything, as JSON."""
         rows = [{**asdict(row), "accuracy": row.accuracy} for row in self.rows]
         content = {"worst_case_only": self.worst_case_only, "conditions": dict(self.conditions), "results": rows}
+        if self.mean_corruption_accuracy is not None:
+            content["mean_corruption_accuracy"] = self.mean_corruption_accuracy
         return json.dumps(content, indent=2, default=str) + "\n"
 
     def to_csv(self) -> str:
@@ -83,6 +99,7 @@ class Report:
         shared = {**self.conditions, "worst_case_only": self.worst_case_only}
         lines = [
             {"name": row.name, "images": row.images, "correct": row.correct, "accuracy": row.accuracy}
+            | {"adversarial": row.adversarial}
             | {f"attack.{key}": value for key, value in row.settings.items()}
             | shared
             for row in self.rows
@@ -94,11 +111,16 @@ class Report:
         title = "of those still correct" if self.worst_case_only else "accuracy"
         lines = [("attack", "threat model", "images", "correct", title)]
         for row in self.rows:
-            share = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-            lines.append((row.name, row.threat, str(row.images), str(row.correct), share))
-        balls = dict.fromkeys(attack.threat for attack in self.attacks if attack.threat)
-        lines[-1] = (lines[-1][0], " and ".join(balls), *lines[-1][2:])
+            lines.append((row.name, row.threat, str(row.images), str(row.correct), _percent(row.accuracy)))
+        balls = dict.fromkeys(attack.threat for attack in self.attacks if attack.threat and attack.adversarial)
+        lines[-1] = (lines[-1][0], " and ".join(balls) or NO_ATTACK, *lines[-1][2:])
+        if self.mean_corruption_accuracy is not None:
+            lines.append(("mean of corruptions", NO_ATTACK, "", "", _percent(self.mean_corruption_accuracy)))
         return aligned(lines, left=2)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def merged(reports: Sequence[Report]) -> Report:

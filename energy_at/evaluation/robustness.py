@@ -34,6 +34,8 @@ def evaluate(
 ) -> Report:
     """Attack every image with every attack; an image is robust if it is correct without an attack and under all.
 
+    Noise and corruptions (``adversarial = False``) have rows of their own, and the worst case does not depend on them.
+
     In float32 and evaluation mode, whatever the net's are; the net is left as it was found. An attack's noise is a
     function of (seed, name, index of the batch), so a number depends neither on what ran before nor on how many
     processes share the work.
@@ -98,7 +100,9 @@ class _Counts:
 
     def results(self, more: Callable[[str], Mapping[str, Any]]) -> tuple[AttackResult, ...]:
         return tuple(
-            AttackResult(name, self.attacked[name], self.correct[name], {**described(attack), **more(name)})
+            AttackResult(
+                name, self.attacked[name], self.correct[name], {**described(attack), **more(name)}, attack.adversarial
+            )
             for name, attack in self.attacks.items()
         )
 

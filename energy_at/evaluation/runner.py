@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
         data: hash of images and labels.
         clean: [N], without an attack.
         own: under each attack, [M] of the images that it was given.
-        worst_case: [N], without an attack and under every attack.
+        worst_case: [N], without an attack and under every attack that looks for mistakes.
     """
 
     data: str
@@ -40,7 +40,7 @@ class Runner:
         store: of earlier results.
         device: where to compute.
         seed: of the attacks' noise.
-        worst_case_only: attack only images that are still correct.
+        worst_case_only: attack only images that are still correct; noise and corruptions fall on all.
     """
 
     def __init__(
@@ -64,10 +64,12 @@ class Runner:
         x, y, data = self.bench.prepared(index, x, y)
         clean = self._kept(f"clean/{index:06d}-{data[:16]}", lambda: self._correct(x, y))
         worst_case, own = clean.clone(), {}
-        for name in self.bench.attacks:
-            chosen = worst_case.clone() if self.worst_case_only else torch.ones_like(worst_case)
+        for name, attack in self.bench.attacks.items():
+            spared = self.worst_case_only and attack.adversarial
+            chosen = worst_case.clone() if spared else torch.ones_like(worst_case)
             own[name] = self._under(name, index, data, x[chosen], y[chosen], chosen)
-            worst_case[chosen] &= own[name]
+            if attack.adversarial:
+                worst_case[chosen] &= own[name]
         return Outcome(data, clean, own, worst_case)
 
     def _under(self, name: str, index: int, data: str, x: Images, y: Labels, chosen: Tensor) -> Tensor:

@@ -93,7 +93,8 @@ def write_robustbench(
 def _accuracies(evaluation: Mapping[str, Any] | None) -> tuple[str, str]:
     """Clean, and under standard AutoAttack, in percent."""
     rows = evaluation["results"] if evaluation else []
-    if evaluation is None or not rows or rows[0]["images"] != evaluation["conditions"]["split_images"]:
+    facts = evaluation["conditions"] if evaluation else {}
+    if not rows or facts["split"] != "test" or rows[0]["images"] != facts["split_images"]:
         return "", ""
     standard = {"class": "AutoAttack", "version": "standard"}
     robust = next((row for row in rows if standard.items() <= row["settings"].items()), None)

@@ -67,7 +67,7 @@ def test_noise_has_its_deviation_is_clipped_and_repeats():
 
 def test_noise_has_no_ball_in_a_report():
     report = evaluate(linear(torch.eye(4)), [(X, Y)], {"noise": GaussianNoise(std=0.1), "fgsm": FGSM(eps=0.25)})
-    assert report.attacks[0].threat == ""
+    assert report.attacks[0].threat == "no attack"
     assert report.table().splitlines()[-1].split("  ")[1].strip() == "Linf 0.25"
     assert report.attacks[0].settings["std"] == 0.1
     assert torch.equal(Transfer(GaussianNoise(), small(0))(small(1), X, Y), GaussianNoise()(small(1), X, Y))

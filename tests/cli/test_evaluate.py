@@ -137,6 +137,10 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
             "`devices` selected with `CPUAccelerator` should be",
         ),
         (["--attacks.absent.steps=3"], "under a name that no config gives; name its class too"),
+        (["--net=tests.cli.test_evaluate.a_net", "--severities=[3]"], "severities are [3] of 0 corruptions"),
+        (["--attacks.frost", "Corruption", "--attacks.frost.kind=frost"], "frost is made of photographs, which"),
+        (["--attacks.wet", "Corruption", "--attacks.wet.kind=rain"], "kind"),
+        (["--data.corruption.kind=fog", "--data.corruption.severity=9"], "severity is 9, but severities are 1 to 5"),
         (["--cout=3"], "there is no option --cout; did you mean --count?"),
     ],
 )
@@ -218,3 +222,28 @@ def test_a_transfer_attack_has_its_own_folder_and_the_other_nets_images(folder, 
     assert own[1]["weights_sha256"] == made[1]["weights_sha256"]
     assert main([*args, "--source=net.pth"]) == 2
     assert "does not say of which net" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:severities of corruptions are published")
+def test_corruptions_have_a_row_for_each_severity_and_a_mean(folder, capsys):
+    args = ["--ckpt_path=net.pth", *NET, "--attacks.fog", "Corruption", "--attacks.fog.kind=fog"]
+    assert main(["evaluate", "-c", "eval.yaml", *args, "--severities=[1, 5]", "--only=[fgsm, fog]"]) == 0
+    correct, conditions = results(folder / "net-evaluation")
+    assert list(correct) == ["clean", "fgsm", "fog-1", "fog-5", "worst case"]
+    assert correct["fgsm"] == correct["worst case"]
+    content = json.loads((folder / "net-evaluation" / "evaluation.json").read_text())
+    mean = (correct["fog-1"] + correct["fog-5"]) / 720
+    assert content["mean_corruption_accuracy"] == pytest.approx(mean)
+    assert conditions["split"] == "test"
+    last = capsys.readouterr().out.splitlines()[-2].split()
+    assert last == ["mean", "of", "corruptions", "no", "attack", f"{100 * mean:.2f}", "%"]
+
+
+@pytest.mark.filterwarnings("ignore:severities of corruptions are published")
+def test_attacks_on_corrupted_test_images_are_said_to_be_that(folder, capsys):
+    args = ["--ckpt_path=net.pth", *NET, "--data.corruption.kind=contrast", "--data.corruption.severity=5"]
+    assert main(["evaluate", "-c", "eval.yaml", *args]) == 0
+    correct, conditions = results(folder / "net-evaluation")
+    assert correct["fgsm"] <= correct["clean"] < expected()["clean"]
+    assert conditions["split"] == "contrast-5 test"
+    assert "Digits, 360 contrast-5 test images, float32" in capsys.readouterr().out

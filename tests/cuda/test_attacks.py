@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM, AutoAttack, CarliniWagner, Targeted
+from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM, AutoAttack, CarliniWagner, Corruption, Targeted
 from energy_at.attacks.cuda_graph import CudaGraphs
 from energy_at.net_state import in_mode
 from tests.attacks import VARIANTS, assert_valid
@@ -70,3 +70,13 @@ def test_odd_shapes_run_eagerly_once_the_graphs_are_recorded(gpu):
         generators = [torch.Generator(gpu).manual_seed(3) for _ in range(2)]
         assert torch.equal(graphs(attack, net, x, y, None, generators[0]), attack(net, x, y, None, generators[1]))
     assert len(graphs._replays) == 2
+
+
+def test_a_corruption_is_the_same_on_every_device(device):
+    attack, made = Corruption("snow", 5), []
+    for place in ("cpu", device):
+        generator, (x, y) = torch.Generator(place).manual_seed(3), on(place, *digits())
+        with pytest.warns(UserWarning, match="published for images of 32x32"):
+            made.append(attack(torch.nn.Identity(), x, y, generator=generator))
+    assert made[1].device == device
+    assert torch.equal(made[0], made[1].cpu())

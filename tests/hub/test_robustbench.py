@@ -13,7 +13,7 @@ from tests.hub.test_hub import FACTS
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 AUTOATTACK = {"class": "AutoAttack", "version": "standard"}
 EVALUATION = {
-    "conditions": {"split_images": 200},
+    "conditions": {"split": "test", "split_images": 200},
     "results": [
         {"name": "clean", "images": 200, "correct": 150, "accuracy": 0.75, "settings": {}},
         {
@@ -75,8 +75,10 @@ def test_the_claim_has_their_fields_and_percent_of_all_images():
     assert claim.keys() == {*fields.split(), "autoattack_acc"}
     assert (claim["clean_acc"], claim["autoattack_acc"], claim["eps"]) == ("75.00", "49.50", "8/255")
     assert robustbench_claim(facts(ResNet(width=4)), None)["autoattack_acc"] == ""
-    part = EVALUATION | {"conditions": {"split_images": 10_000}}
+    part = EVALUATION | {"conditions": {"split": "test", "split_images": 10_000}}
     assert robustbench_claim(facts(ResNet(width=4)), part)["clean_acc"] == ""
+    foggy = EVALUATION | {"conditions": {"split": "fog-3 test", "split_images": 200}}
+    assert robustbench_claim(facts(ResNet(width=4)), foggy)["clean_acc"] == ""
 
 
 def test_what_robustbench_does_not_have_is_refused(tmp_path):
