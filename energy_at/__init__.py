@@ -6,8 +6,6 @@ Everything named here is imported when first used, so that ``import energy_at`` 
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "energy": (
         "marginal_energy",
@@ -108,10 +106,21 @@ __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    """Import the home of a public name."""
+    """Import the home of a public name; the version is that of the installation."""
+    if name == "__version__":
+        return _version()
     if name not in _HOME_OF:
         raise AttributeError(f"module 'energy_at' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("energy-at")
+    except PackageNotFoundError:  # files that nobody installed
+        return "0.0"
 
 
 def __dir__() -> list[str]:

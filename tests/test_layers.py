@@ -5,6 +5,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,16 @@ def test_public_names_are_those_of_their_homes():
         module = importlib.import_module(f"energy_at.{home}")
         for name in names:
             assert getattr(energy_at, name) is getattr(module, name)
+
+
+def test_the_version_is_that_of_the_installation(monkeypatch):
+    assert energy_at.__version__ == metadata.version("energy-at")
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert energy_at.__version__ == "0.0"
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
