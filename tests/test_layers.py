@@ -5,6 +5,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,16 @@ def test_every_public_name_is_there_and_documented(name):
 def test_public_names_are_those_of_their_homes():
     for name, home in energy_at._HOME_OF.items():
         assert getattr(energy_at, name) is getattr(importlib.import_module(home), name)
+
+
+def test_the_version_is_that_of_the_installation(monkeypatch):
+    assert energy_at.__version__ == metadata.version("energy-at")
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert energy_at.__version__ == "0.0"
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

@@ -12,7 +12,7 @@ from torch import nn
 
 from energy_at.attacks import FGSM, PGD
 from energy_at.attacks.autoattack import AutoAttack
-from energy_at.evaluation import runner
+from energy_at.evaluation import bench, runner
 from energy_at.evaluation.report import AttackResult, Report, merged
 from energy_at.evaluation.robustness import evaluate
 from energy_at.evaluation.store import net_sha256, plain, settings, weights_sha256
@@ -181,6 +181,19 @@ def test_another_question_never_reuses_a_result(change, tmp_path, monkeypatch):
     report = evaluate(**{**question, **change})
     assert len(calls) == len(SIZES)
     assert report == evaluate(**{**question, **change, "store": None})
+
+
+@pytest.mark.parametrize(("version", "again"), [("0.2.dev8+g2222222.d20261130", 0), ("0.2", 0), ("0.2.1", len(SIZES))])
+def test_what_one_commit_has_computed_the_next_takes_up_and_another_release_does_not(
+    version, again, tmp_path, monkeypatch
+):
+    question = {"net": a_net(), "batches": batches(), "attacks": {"pgd": PGD(0.03, steps=5)}, "store": tmp_path}
+    monkeypatch.setattr(bench, "__version__", "0.2.dev7+g1111111")
+    first = evaluate(**question)
+    monkeypatch.setattr(bench, "__version__", version)
+    calls = calls_made(monkeypatch)
+    assert evaluate(**question) == first
+    assert len(calls) == again
 
 
 def test_a_damaged_or_unfinished_file_is_computed_again(tmp_path):
