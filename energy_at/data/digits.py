@@ -1,9 +1,10 @@
 """scikit-learn's digits: a real data set that needs no download."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.datasets import load_digits
 
-from energy_at.data.corrupted import Corrupted
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.data.sampling import held_out
 
@@ -15,15 +16,8 @@ class Digits(InMemoryData):
     0 to 255. Augmentation, off by default: shifts by up to one pixel.
 
     Args:
-        batch_size: training images per process and step.
-        eval_batch_size: validation and test images per process and step.
-        val_size: training images held out for validation, a count or a fraction; 0 for none.
-        seed: of shuffling and augmentation.
-        augment: whether training images are shifted.
-        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
-            ``seed``; None keeps all.
-        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
-        corruption: what the test images are judged under; None leaves them clean.
+        batch_size: training images per process and step; the global batch is this times the number of processes.
+        kwargs: see ``InMemoryData``.
 
     Raises:
         InputError: if an argument is out of range.
@@ -37,24 +31,9 @@ class Digits(InMemoryData):
     padding = 1
     flip = False
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        eval_batch_size: int = 500,
-        val_size: int | float = 0.1,
-        seed: int = 0,
-        augment: bool = False,
-        train_size: int | None = None,
-        cutout: int = 0,
-        corruption: Corrupted | None = None,
-    ) -> None:
+    def __init__(self, batch_size: int = 64, val_size: int | float = 0.1, augment: bool = False, **kwargs: Any) -> None:
         root = "sklearn.datasets"
-        super().__init__(
-            *(root, batch_size, eval_batch_size, val_size, seed, augment),
-            train_size=train_size,
-            cutout=cutout,
-            corruption=corruption,
-        )
+        super().__init__(root, download=False, batch_size=batch_size, val_size=val_size, augment=augment, **kwargs)
 
     def _read(self, split: str) -> Arrays:
         digits = load_digits()

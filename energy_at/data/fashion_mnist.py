@@ -1,12 +1,12 @@
 """Fashion-MNIST."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torchvision import datasets
 from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-from energy_at.data.corrupted import Corrupted
 from energy_at.data.downloaded import REMEDY, DownloadedData
 from energy_at.data.memory import Arrays
 from energy_at.reading import readable
@@ -20,20 +20,8 @@ class FashionMNIST(DownloadedData):
     ``std`` are those of the framed images. Augmentation: shifts by up to two pixels, and flips.
 
     Args:
-        root: folder that holds ``FashionMNIST/raw``.
-        batch_size: training images per process and step.
-        eval_batch_size: validation and test images per process and step.
-        val_size: training images held out for validation, a count or a fraction; 0 for none.
-        seed: of shuffling and augmentation.
-        augment: whether training images are augmented.
-        download: whether a missing data set is downloaded.
-        synthetic: npz file of extra training images of the delivered size; see ``InMemoryData``.
-        synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
-        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
-            ``seed``; None keeps all.
         frame: whether images are framed to 32x32.
-        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
-        corruption: what the test images are judged under; None leaves them clean.
+        kwargs: see ``InMemoryData``.
 
     Raises:
         InputError: if an argument is out of range.
@@ -47,36 +35,8 @@ class FashionMNIST(DownloadedData):
     )
     padding = 2
 
-    def __init__(
-        self,
-        root: str | Path = "data",
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
-        val_size: int | float = 0.02,
-        seed: int = 0,
-        augment: bool = True,
-        download: bool = True,
-        synthetic: str | Path | None = None,
-        synthetic_fraction: float = 0.7,
-        train_size: int | None = None,
-        frame: bool = True,
-        cutout: int = 0,
-        corruption: Corrupted | None = None,
-    ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            eval_batch_size,
-            val_size,
-            seed,
-            augment,
-            download,
-            synthetic,
-            synthetic_fraction,
-            train_size,
-            cutout,
-            corruption,
-        )
+    def __init__(self, root: str | Path = "data", *, frame: bool = True, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
         self.frame = 2 if frame else 0
         self.image_shape = (1, 32, 32) if frame else (1, 28, 28)
         self.mean, self.std = ((0.2190,), (0.3318,)) if frame else ((0.2860,), (0.3530,))

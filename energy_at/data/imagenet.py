@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -33,20 +33,13 @@ class ImageNet(ImageData):
 
     Args:
         root: folder with ``train`` and ``eval_folder``.
-        batch_size: training images per process and step.
-        eval_batch_size: validation and test images per process and step.
-        val_size: training images held out for validation, a count or a fraction; 0 for none.
-        seed: of shuffling and augmentation; the crop of an image depends on (seed, epoch, image) alone.
-        augment: whether training images are augmented.
         num_classes: number of class folders, which must be found.
         image_size: side of the delivered images in pixels.
         resize: shorter side before the central crop, at least ``image_size``.
         num_workers: decoding processes of each loader; 0 decodes in the training process.
         eval_folder: name of the folder with the test images.
-        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
-            ``seed``; None keeps all.
         shards: folder that ``energy-at pack`` has written, from which the same images are read in place of ``root``.
-        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        kwargs: see ``ImageData``; the crop of an image depends on (seed, epoch, image) alone.
 
     Raises:
         InputError: if an argument is out of range.
@@ -58,21 +51,19 @@ class ImageNet(ImageData):
     def __init__(
         self,
         root: str | Path = "data/imagenet",
+        *,
         batch_size: int = 256,
         eval_batch_size: int = 256,
         val_size: int | float = 0.01,
-        seed: int = 0,
-        augment: bool = True,
         num_classes: int = 1000,
         image_size: int = 224,
         resize: int = 256,
         num_workers: int = 8,
         eval_folder: str = "val",
-        train_size: int | None = None,
         shards: str | Path | None = None,
-        cutout: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(shards or root, batch_size, eval_batch_size, val_size, seed, augment, train_size, cutout)
+        super().__init__(shards or root, batch_size, eval_batch_size, val_size, **kwargs)
         require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
         require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
         require(

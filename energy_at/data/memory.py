@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,20 +26,13 @@ class InMemoryData(ImageData):
 
     Args:
         root: folder that holds the data set.
-        batch_size: training images per process and step; the global batch is this times the number of processes.
-        eval_batch_size: validation and test images per process and step.
-        val_size: training images held out for validation, a count or a fraction; the same ones for every ``seed``.
-            With 0 every image is trained on and there is no validation loader.
-        seed: of shuffling and augmentation; with (epoch, step) it determines every batch.
-        augment: whether training images are shifted by up to ``padding`` pixels and, if the class says so, mirrored.
         download: whether a missing data set is downloaded.
         synthetic: npz file with ``image`` (uint8 ``[M, H, W, C]``) and ``label`` (``[M]``), extra training images drawn
             at random. An epoch stays (original training images) // (global batch) steps long.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
-        train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
-            ``seed``; None keeps all.
-        cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
         corruption: what the test images are judged under; None leaves them clean.
+        kwargs: see ``ImageData``; augmentation shifts images by up to ``padding`` pixels and, if the class says so,
+            mirrors them.
 
     Raises:
         InputError: if an argument is out of range.
@@ -51,19 +44,14 @@ class InMemoryData(ImageData):
     def __init__(
         self,
         root: str | Path = "data",
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
-        val_size: int | float = 0.02,
-        seed: int = 0,
-        augment: bool = True,
+        *,
         download: bool = True,
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
-        train_size: int | None = None,
-        cutout: int = 0,
         corruption: Corrupted | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(root, batch_size, eval_batch_size, val_size, seed, augment, train_size, cutout)
+        super().__init__(root, **kwargs)
         require(0 <= synthetic_fraction <= 1, f"synthetic_fraction is {synthetic_fraction}, expected 0 to 1")
         self.download = download
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction

@@ -101,7 +101,9 @@ def test_a_single_pixel_is_resized_or_refused(tmp_path):
         training_images(ImageFolder(tmp_path))
     found = training_images(ImageFolder(tmp_path, image_size=8, val_size=0))
     assert found[-1].flatten(1).unique(dim=1).flatten().tolist() == [1, 2, 3]
-    data = ImageNet(tmp_path, 21, num_classes=2, image_size=8, resize=8, num_workers=0, val_size=0, eval_folder="test")
+    data = ImageNet(
+        tmp_path, batch_size=21, num_classes=2, image_size=8, resize=8, num_workers=0, val_size=0, eval_folder="test"
+    )
     data.setup()
     ((images, _),) = data.train_dataloader()  # each in a random crop
     assert (images[:, 0] == 1).flatten(1).all(1).any()
