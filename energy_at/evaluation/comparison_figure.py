@@ -58,11 +58,8 @@ def draw_comparison(trained: Sequence[Trained], title: str = "") -> Figure:
 
 
 def _curves(axes: Axes, trained: Sequence[Trained], key: str, number: int) -> None:
-    style: dict[str, Any] = {
-        "color": COLOURS[number % len(COLOURS)],
-        "ls": "-" if number < len(COLOURS) else "--",
-        "lw": 1.1,
-    }
+    dashes = "-" if number < len(COLOURS) else "--"
+    style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "ls": dashes, "lw": 1.1}
     for i, one in enumerate(trained):
         known = [(row["epoch"], row[key]) for row in one.run.rows if key in row]
         label = one.method if i == 0 else None

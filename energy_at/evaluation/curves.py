@@ -47,12 +47,8 @@ def draw_energy_curves(
 
 
 def _phases(axes: Axes, phases: Sequence[Phase]) -> None:
-    line: dict[str, Any] = {
-        "color": BLACK,
-        "lw": 1.2,
-        "ls": (0, (4, 2)),
-        "zorder": 5,
-    }  # above the curve that it follows
+    # above the curve that it follows
+    line: dict[str, Any] = {"color": BLACK, "lw": 1.2, "ls": (0, (4, 2)), "zorder": 5}
     for number, phase in enumerate(phases, start=1):
         left, right = phase.first - 0.5, phase.last + 0.5
         axes.axvspan(left, right, color=BLACK, alpha=0.09 if number % 2 else 0.03, lw=0)

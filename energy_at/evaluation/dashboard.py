@@ -75,10 +75,8 @@ def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[TrainingRun]) -> None:
         for name, style in zip(panel.lines, STYLES, strict=False):
             rows = [row for row in run.rows if name in row]
             if rows:
-                told: dict[str, Any] = {
-                    "label": f"{run.name}: {name}" if len(runs) > 1 else name,
-                    "marker": "." * (len(rows) == 1),
-                }
+                label = f"{run.name}: {name}" if len(runs) > 1 else name
+                told: dict[str, Any] = {"label": label, "marker": "." * (len(rows) == 1)}
                 colour = COLOURS[(i if len(runs) > 1 else STYLES.index(style)) % len(COLOURS)]
                 axes.plot([r["epoch"] for r in rows], [r[name] for r in rows], style, color=colour, **told)
     if axes.lines:
