@@ -14,6 +14,7 @@
 #   SEEDS    of the trainings, as "[0, 1]" ([0])
 #   EVALUATE empty to leave the judgement to the validation images (yes)
 #   ONLY     methods of a table, as "[FGSM]" (all)
+#   NET      checkpoint that part generate draws from (the newest best one in WORK)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:?"name a part: tests, speed, co, ro, weat or generate"}
@@ -66,7 +67,8 @@ case $part in
   ro) table ro-full ;;
   weat) table weat-full ;;
   generate)
-    net=${NET:-$(ls -t "$WORK"/*-full*/*/*/part*/checkpoints/best.ckpt | head -1)}
+    net=${NET:-$(ls -t "$WORK"/*-full*/*/*/part*/checkpoints/best.ckpt 2>/dev/null | head -1 || true)}
+    [ -n "$net" ] || { echo "no net is in $WORK yet; run part co first, with the same WORK, or give NET"; exit 2; }
     for start in ClassPCA LocalPCA GaussianInit UniformInit; do
       python3 -m energy_at generate -c generate_cifar10jpeg.yaml --ckpt_path "$net" --data.root "$DATA" --init "$start" \
         --net_neighbours "$([ "$start" = LocalPCA ] && echo true || echo false)" \

@@ -133,7 +133,7 @@ def test_an_offline_run_of_wandb_holds_every_curve_histogram_number_picture_and_
     wandb.run.finish()
     run = tmp_path / "runs" / "digits_rsfgsm_der" / "version_0"
     (file,) = (tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb")
-    kept = list(records(file))
+    kept = records(file)
     logged = [values(record.history.item) for record in kept if record.HasField("history")]
     with (run / "metrics.csv").open() as curves:
         names = {name for name in next(csv.reader(curves)) if name not in ("epoch", "step")}
