@@ -46,7 +46,7 @@ def rows(setting: Setting) -> list[dict[str, Any]]:
 def compared(folder: Path, count: int, setting: Setting) -> list[dict[str, Any]]:
     """The rows, on a folder of images."""
     data, packed = (
-        ImageNet(folder, BATCH, val_size=0, num_classes=2, num_workers=cores(), shards=shards)
+        ImageNet(folder, batch_size=BATCH, val_size=0, num_classes=2, num_workers=cores(), shards=shards)
         for shards in (None, pack_images(folder))
     )
     data.setup("fit")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 import numpy as np
@@ -115,7 +115,8 @@ def write_file(path: Path, content: str | bytes) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
     """Write named tensors as an npz."""
     with as_a_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{name: array.cpu().numpy() for name, array in arrays.items()})
+        plain: dict[str, Any] = {name: array.cpu().numpy() for name, array in arrays.items()}
+        np.savez(file, **plain)
 
 
 def write_torch(path: Path, content: object) -> None:

@@ -16,7 +16,7 @@ from energy_at import AutoAttack
 from energy_at.cli.app import EnergyCLI, parser_options
 from energy_at.cli.commands import command_parser
 from energy_at.cli.config_files import packaged_configs
-from energy_at.cli.evaluate import at_severities, evaluate
+from energy_at.cli.evaluate import chosen, evaluate
 from energy_at.cli.reproduce import configs_first
 from energy_at.corruptions import BENCHMARK
 from energy_at.modules import AdversarialTraining
@@ -390,7 +390,7 @@ def test_an_evaluation_runs_on_data_in_its_real_format(name, roots, tmp_path, mo
     with unchecked():
         evaluate(**{**vars(arguments), "count": 6, "accelerator": "cpu", "output": "here"})
     results = json.loads(Path("here/evaluation.json").read_text())["results"]
-    rows = at_severities(arguments.attacks, arguments.severities)
+    rows = chosen(arguments.attacks, None, arguments.severities)
     assert [row["name"] for row in results] == ["clean", *rows, "worst case"]
     assert all(row["images"] == 6 for row in results)
 

@@ -32,8 +32,6 @@ class Attack(ABC):
         InputError: if eps is negative or not finite, or the norm unknown.
     """
 
-    adversarial: bool = True
-
     def __init__(self, eps: RatioLike = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
         self.eps = Ratio(eps)
         self.norm = norm
@@ -75,6 +73,11 @@ class Attack(ABC):
         """The attack itself; gradients are on, and the caller's state is kept around it."""
 
     @property
+    def adversarial(self) -> bool:
+        """Whether it looks for mistakes, and so is part of the worst case."""
+        return True
+
+    @property
     def threat(self) -> type[ThreatModel]:
         """The geometry of the norm."""
         return THREATS[self.norm]
@@ -99,12 +102,15 @@ class Disturbance(Attack):
         seed: of its own generator.
     """
 
-    adversarial = False
-
     def __init__(self, seed: int = 0) -> None:
         super().__init__(0, seed=seed)
         self.eps = None  # type: ignore[assignment] # reports say so
         self.norm = None  # type: ignore[assignment]
+
+    @property
+    def adversarial(self) -> bool:
+        """See ``Attack``."""
+        return False
 
 
 @contextmanager

@@ -22,7 +22,6 @@ class Transfer(Attack):
     def __init__(self, attack: Attack, source: nn.Module) -> None:
         super().__init__(seed=attack.seed)
         self.eps, self.norm = attack.eps, attack.norm
-        self.adversarial = attack.adversarial
         self.attack = attack
         self.source = source
 
@@ -31,6 +30,11 @@ class Transfer(Attack):
         source = self.source.to(x.device)
         with in_mode(source, False):
             return self.attack(source, x, y, start, generator)
+
+    @property
+    def adversarial(self) -> bool:
+        """See ``Attack``."""
+        return self.attack.adversarial
 
     def scaled(self, factor: float) -> Self:
         """See ``Attack``."""

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from energy_at.attacks import Attack
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import launched
-from energy_at.cli.results import output_folder
+from energy_at.cli.results import kind_of, output_folder
 from energy_at.cli.subject import Defense, conditions, defended, in_channels_last
 from energy_at.data.base import ImageData, Split
 from energy_at.data.loaders import Loader
@@ -86,7 +86,7 @@ def analyze(
     trainings = _trainings(sources, runs, figures)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
-    folder = _folder(output, sources, loaded)
+    folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
     batches = data.batches(split, count, seed)
     told = partial(conditions, data, split, len(data.labels(split)))
     measured = partial(
@@ -154,11 +154,11 @@ def _name(ckpt_path: str | None, net: nn.Module | str | None) -> str:
     return path.parents[2].name if metrics_beside(path) else path.stem
 
 
-def _folder(output: str | None, sources: Mapping[str, str | None], loaded: Mapping[str, nn.Module]) -> Path:
+def _folder(output: str | None, sources: Mapping[str, str | None], loaded: Mapping[str, nn.Module], kind: str) -> Path:
     if len(sources) > 1:
-        return Path(output or f"runs/{'-'.join(map(safe_name, sources))}-analysis")
+        return Path(output or f"runs/{'-'.join(map(safe_name, sources))}-{kind}")
     ((name, source),) = sources.items()
-    return output_folder(output, source, loaded[name], "analysis")
+    return output_folder(output, source, loaded[name], kind)
 
 
 def _trainings(

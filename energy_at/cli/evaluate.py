@@ -10,6 +10,7 @@ from tqdm import tqdm
 from energy_at.attacks import Attack, Corruption, Transfer
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import gathered
+from energy_at.cli.results import kind_of
 from energy_at.cli.subject import conditions, opened
 from energy_at.data.base import ImageData, Split
 from energy_at.evaluation import robustness
@@ -41,14 +42,16 @@ def evaluate(
             net it is, hf:// or pretrained: as above, or the dotted path of a net.
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
-        only: names of the attacks to run; all by default.
+        only: names of the attacks or rows to run; all by default.
         severities: of the corruptions, each of which has a row for each of them; by default their own.
         worst_case_only: attack only images that are still correct.
         seed: of the attacks' noise, and of the subset.
         subject: the net, its processes and its folder; see ``opened``.
     """
-    attacks = at_severities(chosen(attacks, only), severities)
-    fabric, net, ckpt_path, folder, channels_last = opened(data, _kind(source), attacks, **subject)
+    attacks = chosen(attacks, only, severities)
+    fabric, net, ckpt_path, folder, channels_last = opened(
+        data, kind_of(_kind(source), data, split), attacks, **subject
+    )
     if source is not None:
         other = load_net(source, num_classes=data.num_classes)
         attacks = {name: Transfer(made, other) if made.adversarial else made for name, made in attacks.items()}
@@ -75,41 +78,37 @@ def evaluate(
             write_report(report, folder)
 
 
-def chosen(attacks: Mapping[str, Attack], only: Sequence[str] | None) -> dict[str, Attack]:
-    """The attacks of these names, in their own order; all of them without names.
-
-    Raises:
-        InputError: if there is no attack of a name.
-    """
-    for name in only or ():
-        require_one_of("only", name, attacks)
-    return {name: attack for name, attack in attacks.items() if not only or name in only}
-
-
-def at_severities(attacks: Mapping[str, Attack], severities: Sequence[int] | None) -> dict[str, Attack]:
-    """The same attacks, with each corruption as often as there are severities.
+def chosen(
+    attacks: Mapping[str, Attack], only: Sequence[str] | None, severities: Sequence[int] | None
+) -> dict[str, Attack]:
+    """The rows of an evaluation: the attacks, and each corruption at every severity.
 
     Args:
         attacks: by name.
-        severities: 1 to 5, which are appended to the names; None leaves all as they are.
+        only: names of attacks or of rows; all by default.
+        severities: 1 to 5, which are appended to the names of corruptions; None leaves them theirs.
 
     Raises:
-        InputError: if there are severities but no corruptions, or one is out of range.
+        InputError: if there is no row of a name, or there are severities but no corruptions, or one is out of range.
     """
-    if severities is None:
-        return dict(attacks)
-    found = [attack for attack in attacks.values() if isinstance(attack, Corruption)]
     require(
-        len(severities) > 0 and len(found) > 0,
-        f"severities are {list(severities)} of {len(found)} corruptions; leave them out, or have one of each at least",
+        severities is None or any(isinstance(attack, Corruption) for attack in attacks.values()),
+        f"severities are {severities}, but there is no corruption among the attacks; leave severities out, or add one",
     )
-    rows: dict[str, Attack] = {}
-    for name, attack in attacks.items():
-        if isinstance(attack, Corruption):
-            rows |= {f"{name}-{each}": attack.at(each) for each in severities}
-        else:
-            rows[name] = attack
-    return rows
+    rows = {name: _at_severities(name, attack, severities) for name, attack in attacks.items()}
+    names = [row for each in rows.values() for row, _ in each]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    require(twice is None, f"two rows would be called {twice}; name the attacks otherwise, and each severity once")
+    for name in only or ():
+        require_one_of("only", name, dict.fromkeys([*rows, *names]))
+    taken = {*only} if only else {*names}
+    return {row: made for name, each in rows.items() for row, made in each if taken & {name, row}}
+
+
+def _at_severities(name: str, attack: Attack, severities: Sequence[int] | None) -> list[tuple[str, Attack]]:
+    if severities is None or not isinstance(attack, Corruption):
+        return [(name, attack)]
+    return [(f"{name}-{each}", attack.at(each)) for each in severities]
 
 
 @contextmanager

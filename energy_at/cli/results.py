@@ -4,9 +4,16 @@ from pathlib import Path
 
 from torch import nn
 
+from energy_at.data.base import ImageData, Split
 from energy_at.evaluation.checkpoints import path_and_choice
 from energy_at.files import safe_name
 from energy_at.hub.sources import is_elsewhere, plain_name
+
+
+def kind_of(kind: str, data: ImageData, split: Split) -> str:
+    """Of results on these images: those on corrupted test images lie beside the others, and do not replace them."""
+    title = data.title(split)
+    return kind if title == split else f"{kind}-{safe_name(title)}"
 
 
 def output_folder(output: str | None, ckpt_path: str | None, net: nn.Module, kind: str) -> Path:

@@ -59,7 +59,8 @@ def opened(
             Face Hub, or pretrained:NAME of this package.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
-        defense: what changes the images before the net sees them, such as EnergyDescent; attacks go through it.
+        defense: what changes the images before the net sees them, such as EnergyDescent; attacks, if there are any, go
+            through it.
         output: folder of the results; by default beside the checkpoint.
         channels_last: compute in NHWC memory, which is faster on a CPU and differs in the last digit; by default there,
             for nets of this package.
@@ -86,8 +87,8 @@ def defended(net: nn.Module, defense: Defense | None, attacks: Mapping[str, Atta
     """
     if defense is None:
         return net
-    ways = {getattr(attack, "way", "through") for attack in attacks.values()}
-    if attacks and not {"through", "around", "identity"} <= ways:
+    ways = {getattr(attack, "way", "through") for attack in attacks.values() if getattr(attack, "adversarial", True)}
+    if ways and not {"through", "around", "identity"} <= ways:
         warn(
             "a defense at test time can hide gradients, and an attack that fails proves little then; judge it by "
             "attacks through it, around it and as if it were the identity, as eval_cifar10_et3.yaml does",

@@ -76,4 +76,5 @@ def _cells(row: Judgement) -> tuple[str, ...]:
 def named(attack: Attack) -> str:
     """An attack's class, steps and ball."""
     steps = getattr(attack, "steps", 1)
-    return f"{type(attack).__name__}{f'-{steps}' if steps > 1 else ''}, {attack.norm} eps {attack.eps}"
+    ball = f", {attack.norm} eps {attack.eps}" if attack.norm else ""
+    return f"{type(attack).__name__}{f'-{steps}' if steps > 1 else ''}{ball}"

@@ -98,7 +98,8 @@ def check_corruption(kind: str, severity: int, photographs: object, seed: int) -
         InputError: if an argument is none of these.
     """
     require_one_of("kind", kind, KINDS)
-    require(severity in range(1, 6), f"severity is {severity}, but severities are 1 to 5; write severity: 3")
+    whole = isinstance(severity, int) and severity in range(1, 6)
+    require(whole, f"severity is {severity!r}, but severities are 1 to 5; write severity: 3")
     require(seed >= 0, f"seed is {seed}, but it is at least 0; write seed: 0")
     require(photographs is None or kind == "frost", f"{kind} takes no photographs; leave them out, or use kind: frost")
 

@@ -19,7 +19,8 @@ def check_cutout(cutout: int, augment: bool) -> None:
     Raises:
         InputError: if the side is negative, or training images are not augmented.
     """
-    require(cutout >= 0, f"cutout is {cutout}, expected the side of a square in pixels, or 0 for none")
+    whole = isinstance(cutout, int) and cutout >= 0
+    require(whole, f"cutout is {cutout}, expected the side of a square in whole pixels, or 0 for none")
     require(augment or cutout == 0, f"cutout is {cutout}, but augment is false; set augment: true, or leave cutout out")
 
 

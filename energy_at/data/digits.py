@@ -31,7 +31,9 @@ class Digits(InMemoryData):
     padding = 1
     flip = False
 
-    def __init__(self, batch_size: int = 64, val_size: int | float = 0.1, augment: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, batch_size: int = 64, *, val_size: int | float = 0.1, augment: bool = False, **kwargs: Any
+    ) -> None:
         root = "sklearn.datasets"
         super().__init__(root, download=False, batch_size=batch_size, val_size=val_size, augment=augment, **kwargs)
 

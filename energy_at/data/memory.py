@@ -53,6 +53,10 @@ class InMemoryData(ImageData):
     ) -> None:
         super().__init__(root, **kwargs)
         require(0 <= synthetic_fraction <= 1, f"synthetic_fraction is {synthetic_fraction}, expected 0 to 1")
+        require(
+            corruption is None or isinstance(corruption, Corrupted),
+            f"corruption is {corruption!r}, expected Corrupted(kind); on the command line --data.corruption.kind fog",
+        )
         self.download = download
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
         self.corruption = corruption
@@ -94,7 +98,14 @@ class InMemoryData(ImageData):
 
     def _load(self, official: str) -> dict[str, tuple[Tensor, Tensor]]:
         images, labels = self._test_set() if official == "test" else self._read(official)
-        check_arrays(images, labels, self.image_shape, self.num_classes, f"the {official} set in {self.root}")
+        source = self.corruption.files if official == "test" and self.corruption is not None else None
+        where = f"the {official} set in {source or self.root}"
+        check_arrays(images, labels, self.image_shape, self.num_classes, where)
+        classes = len(np.unique(labels))
+        require(
+            source is None or classes == self.num_classes,
+            f"{where} has images of {classes} classes, expected {self.num_classes}; give this data set's own folder",
+        )
         if official == "test":
             return {"test": as_tensors(images, labels)}
         kept, held = self._divided(labels)

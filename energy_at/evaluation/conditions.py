@@ -1,6 +1,7 @@
 """What makes the numbers of a study comparable: versions, precision, hashes of weights and images."""
 
 import platform
+import re
 from importlib import metadata
 from typing import Any
 
@@ -27,7 +28,7 @@ def facts(net: nn.Module, device: torch.device, seed: int) -> dict[str, Any]:
         "device": device.type,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "energy_at": __version__,
+        "energy_at": _without_commit(__version__),
         "pyautoattack": _version("pyautoattack"),
         "diffusers": _version("diffusers"),
         "weights_sha256": weights_sha256(net),
@@ -60,6 +61,11 @@ class DataHash:
     def __str__(self) -> str:
         """In hexadecimal digits."""
         return f"{self._sum:064x}"
+
+
+def _without_commit(version: str) -> str:
+    """An editable install knows the commit of the day when it was made, which may not be the present one."""
+    return re.sub(r"\.dev.*", ".dev", version)
 
 
 def _version(library: str) -> str | None:

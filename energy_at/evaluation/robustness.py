@@ -12,7 +12,7 @@ from energy_at.attacks import Attack, AutoAttack
 from energy_at.evaluation.bench import Bench, of_rank
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
 from energy_at.evaluation.report import AttackResult, Report
-from energy_at.evaluation.runner import Outcome, Runner, exact
+from energy_at.evaluation.runner import Outcome, Runner, exact, looks_for_mistakes
 from energy_at.evaluation.store import Store
 from energy_at.types import Images, Labels, require
 
@@ -101,7 +101,11 @@ class _Counts:
     def results(self, more: Callable[[str], Mapping[str, Any]]) -> tuple[AttackResult, ...]:
         return tuple(
             AttackResult(
-                name, self.attacked[name], self.correct[name], {**described(attack), **more(name)}, attack.adversarial
+                name,
+                self.attacked[name],
+                self.correct[name],
+                {**described(attack), **more(name)},
+                looks_for_mistakes(attack),
             )
             for name, attack in self.attacks.items()
         )

@@ -31,6 +31,11 @@ class Outcome(NamedTuple):
     worst_case: Tensor
 
 
+def looks_for_mistakes(attack: Attack) -> bool:
+    """See ``Attack.adversarial``; what is no ``Attack``, but is called like one, does too."""
+    return getattr(attack, "adversarial", True)
+
+
 class Runner:
     """Answers for one batch after the other.
 
@@ -65,10 +70,11 @@ class Runner:
         clean = self._kept(f"clean/{index:06d}-{data[:16]}", lambda: self._correct(x, y))
         worst_case, own = clean.clone(), {}
         for name, attack in self.bench.attacks.items():
-            spared = self.worst_case_only and attack.adversarial
+            adversarial = looks_for_mistakes(attack)
+            spared = self.worst_case_only and adversarial
             chosen = worst_case.clone() if spared else torch.ones_like(worst_case)
             own[name] = self._under(name, index, data, x[chosen], y[chosen], chosen)
-            if attack.adversarial:
+            if adversarial:
                 worst_case[chosen] &= own[name]
         return Outcome(data, clean, own, worst_case)
 

@@ -101,13 +101,17 @@ def facts_of(
 
 
 def evaluation_of(checkpoint: Path) -> dict[str, Any] | None:
-    """What ``energy-at evaluate`` has left beside the checkpoint, if it was of these very weights, without paths.
+    """What ``energy-at evaluate`` has left beside the checkpoint, without paths.
+
+    Only if it was of these very weights, and on the test images as they are.
 
     Raises:
         InputError: if the file is damaged.
     """
     report = _json(checkpoint.with_name(f"{checkpoint.stem}-evaluation") / "evaluation.json")
     if report is None or report["conditions"].get("checkpoint_sha256") != file_sha256(checkpoint):
+        return None
+    if report["conditions"]["split"] != "test":
         return None
     return report | {"conditions": {k: v for k, v in report["conditions"].items() if k not in UNSHARED}}
 
@@ -142,7 +146,7 @@ def short(class_path: str) -> str:
 
 def _accuracy(row: Mapping[str, Any], images: int, worst_case_only: bool) -> Accuracy | None:
     """An attack that saw only what had withstood the others has no accuracy of its own."""
-    if worst_case_only and row["name"] not in ("clean", "worst case"):
+    if worst_case_only and row["name"] not in ("clean", "worst case") and row.get("adversarial", True):
         return None
     return Accuracy(row["name"], _ball(row["settings"]), row["correct"] / images, images)
 

@@ -104,6 +104,7 @@ class PreActResNet(ResidualNet):
         num_classes: int = 10,
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
+        *,
         shortcut: Shortcut = "activation",
         final_norm: bool = True,
         **kwargs: Any,
@@ -148,6 +149,7 @@ class ResNet(ResidualNet):
         num_classes: int = 10,
         width: int = 64,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
+        *,
         bottleneck: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -177,6 +179,7 @@ class SmallNet(PreActResNet):
         self,
         num_classes: int = 10,
         width: int = 32,
+        *,
         blocks: tuple[int, ...] = (1, 1, 1),
         in_channels: int = 1,
         **kwargs: Any,

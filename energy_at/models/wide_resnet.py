@@ -87,6 +87,7 @@ class WideResNet(Classifier):
         widen_factor: int = 10,
         activation: Literal["relu", "silu"] = "relu",
         dropout: float = 0.0,
+        *,
         bias: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -15,7 +15,7 @@ from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
 from energy_at.modules.awp import AWP, PerturbedWeights
 from energy_at.modules.checkpoint_io import write_whole_checkpoints
 from energy_at.modules.compilation import Compilation
-from energy_at.modules.describe import UNKNOWN, describe, init_parameters
+from energy_at.modules.describe import own_arguments
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
@@ -226,11 +226,10 @@ class AdversarialTraining(Judging):
         """
         self._finite_loss.check(self.trainer)
         self._perturbed_weights.restore()
-        arguments = {name: describe(getattr(self, name, UNKNOWN)) for name in init_parameters(type(self)) or ()}
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
-            **{name: value for name, value in arguments.items() if value is not UNKNOWN},
+            **own_arguments(self),
         }
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from energy_at.types import Ratio
+from energy_at.types import InputError, Ratio
 
 UNKNOWN = object()
 
@@ -40,6 +40,21 @@ def init_arguments(instance: object) -> dict[str, Any] | None:
     parameters = init_parameters(type(instance))
     described = {name: describe(getattr(instance, name, UNKNOWN)) for name in parameters or ()}
     return None if parameters is None or UNKNOWN in described.values() else described
+
+
+def own_arguments(module: object) -> dict[str, Any]:
+    """Described constructor arguments of a module; those that cannot be described are left out.
+
+    Raises:
+        InputError: if its constructor takes ``*args``, which have no names.
+    """
+    names = init_parameters(type(module))
+    if names is None:
+        raise InputError(
+            f"{type(module).__name__} takes *args, which a checkpoint cannot name; give its arguments names"
+        )
+    arguments = {name: describe(getattr(module, name, UNKNOWN)) for name in names}
+    return {name: value for name, value in arguments.items() if value is not UNKNOWN}
 
 
 def init_parameters(cls: type) -> list[str] | None:

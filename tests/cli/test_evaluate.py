@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at import FGSM, PGD, Digits, EnergyDescent, SmallNet
+from energy_at import FGSM, PGD, Corruption, Digits, EnergyDescent, InputError, SmallNet
 from energy_at.cli import main
+from energy_at.cli.evaluate import chosen
 from energy_at.evaluation.robustness import evaluate
+from energy_at.files import safe_name
 
 CONFIG = """
 data: {class_path: Digits, init_args: {eval_batch_size: 50}}
@@ -137,7 +139,7 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
             "`devices` selected with `CPUAccelerator` should be",
         ),
         (["--attacks.absent.steps=3"], "under a name that no config gives; name its class too"),
-        (["--net=tests.cli.test_evaluate.a_net", "--severities=[3]"], "severities are [3] of 0 corruptions"),
+        (["--net=tests.cli.test_evaluate.a_net", "--severities=[3]"], "severities are [3], but there is no corruption"),
         (["--attacks.frost", "Corruption", "--attacks.frost.kind=frost"], "frost is made of photographs, which"),
         (["--attacks.wet", "Corruption", "--attacks.wet.kind=rain"], "kind"),
         (["--data.corruption.kind=fog", "--data.corruption.severity=9"], "severity is 9, but severities are 1 to 5"),
@@ -239,11 +241,40 @@ def test_corruptions_have_a_row_for_each_severity_and_a_mean(folder, capsys):
     assert last == ["mean", "of", "corruptions", "no", "attack", f"{100 * mean:.2f}", "%"]
 
 
+def rows_of(only, severities, **more):
+    return list(chosen({"fgsm": FGSM(), "fog": Corruption("fog"), **more}, only, severities))
+
+
+def test_rows_are_chosen_by_their_own_name_and_by_that_of_their_attack():
+    assert rows_of(None, [1, 5]) == ["fgsm", "fog-1", "fog-5"]
+    assert rows_of(["fog"], [1, 5]) == ["fog-1", "fog-5"]
+    assert rows_of(["fog-5", "fgsm"], [1, 5]) == ["fgsm", "fog-5"]
+    assert rows_of(["fgsm"], [1]) == ["fgsm"]  # a config's severities, which concern nothing here
+    assert rows_of(None, None) == ["fgsm", "fog"]
+    for severities, more in ([1, 1], {}), ([1], {"fog-1": FGSM()}):
+        with pytest.raises(InputError, match="two rows would be called fog-1"):
+            rows_of(None, severities, **more)
+    with pytest.raises(InputError, match="only 'fog-2' is unknown; use fgsm, fog, fog-1 or fog-5"):
+        rows_of(["fog-2"], [1, 5])
+
+
+@pytest.mark.filterwarnings("ignore:severities of corruptions are published")
+def test_a_transfer_attack_leaves_corruptions_as_they_are(folder):
+    args = ["--ckpt_path=net.pth", *NET, "--attacks.fog", "Corruption", "--attacks.fog.kind=fog", "--only=[fgsm, fog]"]
+    assert main(["evaluate", "-c", "eval.yaml", *args]) == 0
+    assert main(["evaluate", "-c", "eval.yaml", *args, f"--source={__name__}.a_net"]) == 0
+    (transferred,) = folder.glob("net-transfer-from-*")
+    assert results(transferred)[0]["fog"] == results(folder / "net-evaluation")[0]["fog"]
+    rows = json.loads((transferred / "evaluation.json").read_text())["results"]
+    assert {row["name"]: row["settings"].get("class") for row in rows}["fog"] == "Corruption"
+
+
 @pytest.mark.filterwarnings("ignore:severities of corruptions are published")
 def test_attacks_on_corrupted_test_images_are_said_to_be_that(folder, capsys):
     args = ["--ckpt_path=net.pth", *NET, "--data.corruption.kind=contrast", "--data.corruption.severity=5"]
     assert main(["evaluate", "-c", "eval.yaml", *args]) == 0
-    correct, conditions = results(folder / "net-evaluation")
+    correct, conditions = results(folder / f"net-evaluation-{safe_name('contrast-5 test')}")
     assert correct["fgsm"] <= correct["clean"] < expected()["clean"]
+    assert not (folder / "net-evaluation").exists()
     assert conditions["split"] == "contrast-5 test"
     assert "Digits, 360 contrast-5 test images, float32" in capsys.readouterr().out

@@ -37,6 +37,17 @@ def test_the_published_rows_of_a_severity_take_the_place_of_the_test_images(publ
     assert data.title("test") == f"published fog-{severity} test"
 
 
+def test_the_published_files_of_another_data_set_are_refused(published):
+    data = CIFAR100(published, download=False, corruption=Corrupted("fog", files=published))
+    with pytest.raises(InputError, match="CIFAR-10-C has images of 10 classes, expected 100; give this data set's own"):
+        data.setup("test")
+
+
+def test_a_corruption_that_is_none_is_refused():
+    with pytest.raises(InputError, match=r"corruption is 'fog', expected Corrupted\(kind\)"):
+        Digits(corruption="fog")
+
+
 def test_test_images_are_corrupted_as_a_seed_says_and_no_others(tmp_path):
     standins.write_cifar10(tmp_path)
     with standins.unchecked():
