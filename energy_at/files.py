@@ -27,6 +27,12 @@ REMEDIES = {
     errno.EACCES: "give the right to write there, or choose another folder",
     errno.EROFS: "choose another folder",
     errno.EIO: "check the disk",
+    errno.EEXIST: "a file is where a folder has to be; choose another folder",
+    errno.ENOTDIR: "a file is where a folder has to be; choose another folder",
+    errno.EISDIR: "a folder is where a file has to be; choose another name",
+    errno.ENOENT: "no folder can be made there; choose another one",
+    errno.EPERM: "choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 # what file systems of clusters may say of locks, and of flushing a folder

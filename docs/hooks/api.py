@@ -1,34 +1,18 @@
 """The pages of the API: a page a part of the package, with every public name, and one that lists them all."""
 
 import ast
-from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from plain_docstrings import escaped
+from plain_docstrings import escaped, exported, tree_of
 
 import energy_at
 
-PACKAGE = Path(energy_at.__file__).parent
 # what pages and notebooks name, though not in energy_at itself
 ALSO = {
     "baselines": ("aaer_penalty", "grad_align_loss", "gradient_alignment", "local_linearity_error", "mart_loss"),
     "loggers": ("CSVLogger", "WandbLogger"),
 }
-
-
-def exported(module: str) -> tuple[str, ...]:
-    """What ``__all__`` of a module of the package names; nothing where there is none."""
-    for statement in tree_of(module).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            return tuple(ast.literal_eval(statement.value))
-    return ()
-
-
-def tree_of(module: str) -> ast.Module:
-    """A module's code, which is not run."""
-    path = PACKAGE.joinpath(*module.split("."))
-    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
 
 
 def public_names() -> dict[str, list[str]]:

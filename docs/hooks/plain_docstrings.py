@@ -1,15 +1,36 @@
 """Docstrings are plain text: x* is no emphasis, and <stage> no tag; public names and pages are links."""
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-from energy_at import _HOME_OF
+import energy_at
 
 CODE = re.compile(r"``(.+?)``", re.DOTALL)
 PAGE = re.compile(r"docs/(\w+\.md)")
 MARKUP = str.maketrans({"*": "&#42;", "[": "&#91;", "<": "&lt;"})
+PACKAGE = Path(energy_at.__file__).parent
+
+
+def exported(module: str) -> tuple[str, ...]:
+    """What ``__all__`` of a module of the package names; nothing where there is none."""
+    for statement in tree_of(module).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return tuple(ast.literal_eval(statement.value))
+    return ()
+
+
+def tree_of(module: str) -> ast.Module:
+    """A module's code, which is not run."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+
+
+PARTS = {home.removeprefix("energy_at.") for home in energy_at._HOME_OF.values()}
+PLACES = {name: f"energy_at.{part}" for part in PARTS for name in exported(part)} | energy_at._HOME_OF
 
 
 def escaped(text: str) -> str:
@@ -25,7 +46,7 @@ def prose(text: str) -> str:
 
 def code(text: str) -> str:
     """Code; where it is a public name, with a link to where that is described."""
-    return f"[`{text}`][{_HOME_OF[text]}.{text}]" if text in _HOME_OF else f"``{text}``"
+    return f"[`{text}`][{PLACES[text]}.{text}]" if text in PLACES else f"``{text}``"
 
 
 class PlainDocstrings(griffe.Extension):

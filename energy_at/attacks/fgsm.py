@@ -67,7 +67,7 @@ class NFGSM(SingleStep):
     """FGSM around a noisy image: x* = clip_[0,1](x + eta + alpha step(grad at x + eta)) (arXiv 2202.01181, eq. 5).
 
     eta is uniform in the ball of radius ``noise`` eps. As published, the result is NOT projected back to the eps-ball:
-    it can be up to noise eps + alpha away from x, alpha = eps. It is the one attack here that leaves its ball.
+    it can be up to noise eps + alpha away from x, alpha = eps. It is the one training attack here that leaves its ball.
 
     Args:
         noise: radius of the starting noise in multiples of eps, above 0.

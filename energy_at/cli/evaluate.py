@@ -39,7 +39,7 @@ def evaluate(
         data: the data set.
         attacks: by the name under which they are reported.
         source: another net on which the adversarial images are made, a transfer attack: a checkpoint that says of which
-            net it is, hf:// or pretrained: as above, or the dotted path of a net.
+            net it is, hf:// or pretrained: as in ckpt_path, or the dotted path of a net.
         split: which images.
         count: how many of them, a random subset that every class shares in; all by default.
         only: names of the attacks or rows to run; all by default.
@@ -91,6 +91,7 @@ def chosen(
     Raises:
         InputError: if there is no row of a name, or there are severities but no corruptions, or one is out of range.
     """
+    require(only is None or len(only) > 0, "only is empty; name at least one attack, or leave only out")
     require(
         severities is None or any(isinstance(attack, Corruption) for attack in attacks.values()),
         f"severities are {severities}, but there is no corruption among the attacks; leave severities out, or add one",

@@ -69,6 +69,8 @@ def generate(
         seed: image i is a function of (seed, i).
         subject: the net, its processes and its folder; see ``opened``.
     """
+    unknown = next((label for label in classes or () if label not in range(data.num_classes)), None)
+    require(unknown is None, f"there is no class {unknown}; write classes from 0 to {data.num_classes - 1}")
     require(sweep is None or judge is not None, "sweep needs a judge; give judge: another classifier's checkpoint")
     fabric, net, ckpt_path, folder, channels_last = opened(data, "generation", {}, **subject)
     judges = Judges(None, None)

@@ -1,6 +1,7 @@
 """Error messages of parser and libraries, reduced to the line that helps."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -8,9 +9,15 @@ from difflib import get_close_matches
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import energy_at
+from energy_at.modules.describe import init_parameters
 from energy_at.types import InputError
 
 SHOW = "--print_config shows every option"
+UNKNOWN_OPTION = (
+    r"Option '([^']+)' is not accepted",
+    r"unrecognized arguments: (\S+)",
+    r"(?:does not accept (?:option|nested key)|Key) '([^']+)'",
+)
 
 
 @contextmanager
@@ -36,15 +43,13 @@ def one_line(message: str) -> str:
     """The reason at the heart of a nested parser message, with the option that it concerns."""
     message = re.sub(r"\S{200,}", _short, " ".join(message.split()))
     key = _found(r'Parser key "([^"]+)"', message)
-    for pattern, words in (
-        (r"Option '([^']+)' is not accepted", "there is no option {0}; " + SHOW),
-        (r"unrecognized arguments: (\S+)", "there is no option {0}; " + SHOW),
-        (r"(?:does not accept (?:option|nested key)|Key) '([^']+)'", "there is no option {0}; " + SHOW),
-    ):
-        if match := _found(pattern, message):
-            return words.format(match)
+    if missing := _found(r"the following arguments are required: (.+)", message):
+        return f"{missing} must be given; give a config that does, as -c FILE.yaml, or --{missing.split(',')[0]}"
+    for pattern in UNKNOWN_OPTION:
+        if name := _found(pattern, message):
+            return _no_such_option(name)
     if name := _found(r"Expected a dot import path string: (\S+)", message):
-        return f"{key}: {_no_such_class(name)}"
+        return f"{key}: {_no_such_class(name)}" if key else _no_such_class(name)
     if "Expected an instantiatable class" in message:
         return f"{key} has options under a name that no config gives; name its class too"
     if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
@@ -57,6 +62,7 @@ def one_line(message: str) -> str:
     kinds = " or ".join(kind for kind in expected if kind != "NoneType")
     value = _found(r"(?:Given|Got) value: ([{[].*|\S+)", message)
     if key and value and expected:
+        kinds += f'; write "[{value}]"' if kinds == "list" else ""
         return f"{key} is {value}, expected {kinds}" if kinds else f"{key} cannot be {value}; {SHOW}"
     return message
 
@@ -64,6 +70,16 @@ def one_line(message: str) -> str:
 def _short(match: re.Match[str]) -> str:
     """The beginning of what nobody reads to its end."""
     return f"{match[0][:60]}..."
+
+
+def _no_such_option(name: str) -> str:
+    """With the option of a class of this package that was perhaps meant."""
+    if not name.startswith("-") and name in sys.argv:
+        return f"{name} belongs to no option; write -c before a config, and -- before an option"
+    classes = [value for value in map(energy_at.__getattr__, energy_at.__all__) if isinstance(value, type)]
+    known = {option for cls in classes for option in init_parameters(cls) or ()}
+    close = get_close_matches(name, known - {name}, n=1, cutoff=0.65)
+    return f"there is no option {name}; {f'did you mean {close[0]}? ' if close else ''}{SHOW}"
 
 
 def _no_such_class(name: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from lightning.fabric import Fabric
 
 from energy_at.cli.messages import plain_reasons
+from energy_at.types import InputError
 
 LAST_WORDS_S = 5.0
 ECHOES = ("gloo/transport", "timeout caused pair closure")  # of the other backends there are classes of errors
@@ -27,7 +28,12 @@ def launched(accelerator: str = "auto", devices: int | str = "auto", num_nodes: 
         InputError: if there are no such devices.
     """
     with plain_reasons():
-        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
+        try:
+            fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes)
+        except RuntimeError as error:  # of which Lightning has one a kind of device
+            raise InputError(
+                f"there is no device for --accelerator {accelerator} here; leave it out, or write cpu"
+            ) from error
     end_with_this(fabric.strategy.launcher)
     fabric.launch()
     return fabric

@@ -70,6 +70,7 @@ def opened(
         InputError: if the net, its weights, the data or the devices are not there.
     """
     fabric = launched(**processes)
+    _warn_of_random_weights(ckpt_path, net)
     loaded = defended(load_net(ckpt_path, net, data.num_classes), defense, attacks)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
@@ -95,6 +96,13 @@ def defended(net: nn.Module, defense: Defense | None, attacks: Mapping[str, Atta
             stacklevel=2,
         )
     return defense(net)
+
+
+def _warn_of_random_weights(ckpt_path: str | None, net: Any) -> None:
+    """Of a net that is made from its class; a function or a dotted path may bring its own."""
+    downloaded = getattr(net, "weights", None) or getattr(net, "pretrained", False)
+    if ckpt_path is None and isinstance(net, nn.Module) and not downloaded:
+        warn(f"this {type(net).__name__} has random weights; give its ckpt_path", stacklevel=3)
 
 
 def in_channels_last(nets: Iterable[nn.Module], device: torch.device, asked: bool | None) -> bool:

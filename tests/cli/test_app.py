@@ -171,7 +171,9 @@ def test_print_config_shows_everything(capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--model.wieght=1"], "there is no option wieght; --print_config shows"),
+        (["--model.wieght=1"], "there is no option wieght; did you mean weight? --print_config shows"),
+        (["--model.attack.esp=1"], "there is no option esp; did you mean eps? --print_config shows"),
+        (["--model.xylophone=1"], "there is no option xylophone; --print_config shows"),
         (["--trainer.foo=1"], "there is no option --trainer.foo=1; --print_config shows"),
         (["--model.attack.eps=-0.1"], "eps is -0.1, but a radius is"),
         (["--model.attack.eps=8/x"], "eps: '8/x' is not a number; write 0.03 or 8/255"),

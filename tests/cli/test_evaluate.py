@@ -143,6 +143,14 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
         (["--attacks.frost", "Corruption", "--attacks.frost.kind=frost"], "frost is made of photographs, which"),
         (["--attacks.wet", "Corruption", "--attacks.wet.kind=rain"], "kind"),
         (["--data.corruption.kind=fog", "--data.corruption.severity=9"], "severity is 9, but severities are 1 to 5"),
+        (["--only=fgsm"], 'only is fgsm, expected list; write "[fgsm]"'),
+        (["--only=[]"], "only is empty; name at least one attack"),
+        (["--data.help=Foo"], "energy-at: there is no class Foo"),
+        (["--accelerator=cuda"], "there is no device for --accelerator cuda here; leave it out"),
+        (
+            ["--net=tests.cli.test_evaluate.a_net", "--output=eval.yaml"],
+            "eval.yaml cannot be written (File exists); a file is where a folder has to be",
+        ),
         (["--cout=3"], "there is no option --cout; did you mean --count?"),
     ],
 )

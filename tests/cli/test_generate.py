@@ -326,7 +326,7 @@ def test_images_too_large_for_memory_are_fitted_to_in_part(folder, capsys, monke
         (["--init.components=200"], "but a PCA with 200 components needs at least 201"),
         (["--net_neighbours=true"], "net_neighbours is for LocalPCA, but init is ClassPCA"),
         (["--sampler.energy=free"], "energy"),
-        (["--classes=[3,12]"], "label 12 was asked for"),
+        (["--classes=[3,12]"], "there is no class 12"),
         (["--train_count=5000"], "count is 5000, but the train images are 1437"),
         (["--judge=absent.ckpt"], "there is no file absent.ckpt"),
         (["--judge=tests.cli.test_generate.a_net"], "is the net that generates, and would agree with itself"),
