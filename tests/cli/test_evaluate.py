@@ -147,10 +147,6 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
         (["--only=[]"], "only is empty; name at least one attack"),
         (["--data.help=Foo"], "energy-at: there is no class Foo"),
         (["--accelerator=cuda"], "there is no device for --accelerator cuda here; leave it out"),
-        (
-            ["--net=tests.cli.test_evaluate.a_net", "--output=eval.yaml"],
-            "eval.yaml cannot be written (File exists); a file is where a folder has to be",
-        ),
         (["--cout=3"], "there is no option --cout; did you mean --count?"),
     ],
 )
@@ -160,6 +156,11 @@ def test_a_mistake_is_answered_in_one_line(folder, args, words, capsys):
     assert len(error) == 1
     assert words in error[0]
     assert len(error[0]) < 300
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(folder, capsys):
+    assert code_of(["evaluate", "-c", "eval.yaml", "--net=tests.cli.test_evaluate.a_net", "--output=eval.yaml"]) == 1
+    assert "eval.yaml cannot be written (File exists); a file is where a folder has to be" in capsys.readouterr().err
 
 
 def command(*args):
