@@ -9,6 +9,16 @@ BLOCK, HEAD = 32768, 7
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
+def the_run_in(folder):
+    """The file of the one offline run in W&B's folder, which it may be a moment late to make."""
+    until = time.monotonic() + 30
+    while not (found := list(folder.glob("offline-run-*/run-*.wandb"))):
+        assert time.monotonic() < until, f"there is no offline run in {folder}"
+        time.sleep(0.05)
+    (path,) = found
+    return path
+
+
 def records(path):
     """Every record of ``run-ID.wandb`` of a finished run, whose file W&B may be a moment late to end."""
     until = time.monotonic() + 30

@@ -16,7 +16,7 @@ import yaml
 
 from energy_at.callbacks.energy_logger import QUANTITIES
 from energy_at.cli import main
-from tests.offline_run import records, values
+from tests.offline_run import records, the_run_in, values
 
 SMALL = [
     "--config=digits_rsfgsm_der.yaml",
@@ -132,7 +132,7 @@ def test_an_offline_run_of_wandb_holds_every_curve_histogram_number_picture_and_
     assert main(["fit", *SMALL, "--config=parts/wandb.yaml", "--trainer.callbacks.every_n_epochs=2"]) == 0
     wandb.run.finish()
     run = tmp_path / "runs" / "digits_rsfgsm_der" / "version_0"
-    (file,) = (tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb")
+    file = the_run_in(tmp_path / "runs" / "wandb")
     kept = records(file)
     logged = [values(record.history.item) for record in kept if record.HasField("history")]
     with (run / "metrics.csv").open() as curves:

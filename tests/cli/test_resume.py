@@ -32,6 +32,8 @@ def logged(path):
 def test_an_interrupted_run_goes_on_in_its_folder_with_the_curves_of_one_that_was_not(
     number, tmp_path, monkeypatch, capsys
 ):
+    if number == signal.SIGINT:
+        signal.signal(number, signal.default_int_handler)  # which a shell has its background jobs ignore
     for name in ("straight", "interrupted"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "straight")
