@@ -140,6 +140,7 @@ class WandbLogger(LightningWandbLogger):
     ) -> None:
         import wandb  # here, so that nobody waits for it who does not use it
 
+        save_dir = os.path.abspath(save_dir)  # W&B's own process may have begun in another folder
         os.makedirs(save_dir, exist_ok=True)
         settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S)
         shared = {"offline": offline, "log_model": log_model, "settings": settings, **(options or {})}
