@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb
 
 import energy_at
 from energy_at.cli import main
@@ -69,6 +70,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
+    wandb.finish()  # else the next logger of this process would go on with this run
     for path in tmp_path.glob("*.py"):
         sys.modules.pop(path.stem, None)
 
