@@ -91,6 +91,7 @@ class DiffPGD(PGD):
         Raises:
             InputError: if the library is missing, or the model does not fit the images.
         """
+        generator = generator or self.generator(x.device)
         unet, scheduler = self._diffusion()
         unet = unet.to(x.device) if isinstance(self.model, str) else unet
         sdedit = SDEdit(unet, scheduler, self.t_star, self.diffusion_steps, self.checkpointing)
