@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from energy_at.attacks import Attack
 from energy_at.cli.lock import only_one
-from energy_at.cli.processes import launched
+from energy_at.cli.processes import launched, warn_of_idle
 from energy_at.cli.results import kind_of, output_folder
 from energy_at.cli.subject import Defense, conditions, defended, in_channels_last
+from energy_at.cli.threads import suit_threads
 from energy_at.data.base import ImageData, Split
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
@@ -83,11 +84,13 @@ def analyze(
         name: defended(load_net(source, _own(net), data.num_classes), defense, attacks)
         for name, source in sources.items()
     }
+    suit_threads(loaded.values(), data, data.eval_batch_size, fabric.device)
     trainings = _trainings(sources, runs, figures)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
     folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
     batches = data.batches(split, count, seed)
+    warn_of_idle(len(batches.sampler.sizes), sum(batches.sampler.sizes), fabric)
     told = partial(conditions, data, split, len(data.labels(split)))
     measured = partial(
         measure.analyze,

@@ -39,6 +39,7 @@ from energy_at.cli.resume import (
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
+from energy_at.cli.threads import suit_threads
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger, process_rank
@@ -167,6 +168,8 @@ class EnergyCLI(LightningCLI):
         first = subcommand == "fit" and process_rank() == 0
         if isinstance(self.datamodule, ImageData):
             self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
+            device = self.trainer.strategy.root_device
+            suit_threads([self.model.net], self.datamodule, self.datamodule.batch_size, device)
         with ExitStack() as stack:
             for folder in run_folders(self.trainer, self.resumed_run) if first else ():
                 stack.enter_context(only_one(folder))

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from energy_at.attacks import Attack, Corruption, Transfer
 from energy_at.cli.lock import only_one
-from energy_at.cli.processes import gathered
+from energy_at.cli.processes import gathered, warn_of_idle
 from energy_at.cli.results import kind_of
 from energy_at.cli.subject import conditions, opened
 from energy_at.data.base import ImageData, Split
@@ -57,6 +57,7 @@ def evaluate(
         attacks = {name: Transfer(made, other) if made.adversarial else made for name, made in attacks.items()}
     batches = data.batches(split, count, seed)
     shard = (fabric.global_rank, fabric.world_size)
+    warn_of_idle(len(batches.sampler.sizes), sum(batches.sampler.sizes), fabric)
     sizes = batches.sampler.sizes[shard[0] :: shard[1]]
     with only_one(folder, fabric.is_global_zero):
         with progress(sizes, fabric.is_global_zero) as on_batch:

@@ -4,6 +4,7 @@ import atexit
 import subprocess
 import time
 from typing import Any
+from warnings import warn
 
 import torch
 from lightning.fabric import Fabric
@@ -62,6 +63,23 @@ def _end(launcher: Any) -> None:
 def is_echo(error: BaseException) -> bool:
     """Whether an error says no more than that another process has ended, or does not answer."""
     return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in ECHOES)
+
+
+def warn_of_idle(batches: int, images: int, fabric: Fabric) -> None:
+    """Say where some processes have nothing to do, because the images are fewer batches than there are processes.
+
+    Args:
+        batches: whole batches, of which a process takes every N-th.
+        images: in all of them.
+        fabric: of this process.
+    """
+    if batches < fabric.world_size and fabric.is_global_zero:
+        each = -(-images // fabric.world_size)
+        warn(
+            f"of {fabric.world_size} processes only {batches} {'has' if batches == 1 else 'have'} images; write"
+            f" --data.eval_batch_size {each}, with which attacks draw other noise",
+            stacklevel=3,
+        )
 
 
 def gathered(part: Any) -> list[Any]:

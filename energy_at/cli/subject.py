@@ -12,6 +12,7 @@ from torch import nn
 from energy_at.attacks import Attack
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
+from energy_at.cli.threads import suit_threads
 from energy_at.data.base import ImageData, Split
 from energy_at.defense import EnergyDescent
 from energy_at.evaluation.checkpoints import load_net, path_and_choice
@@ -72,6 +73,7 @@ def opened(
     fabric = launched(**processes)
     _warn_of_random_weights(ckpt_path, net)
     loaded = defended(load_net(ckpt_path, net, data.num_classes), defense, attacks)
+    suit_threads([loaded], data, data.eval_batch_size, fabric.device)
     with fabric.rank_zero_first(local=True):
         data.prepare_data()
     folder = output_folder(output, ckpt_path, loaded, kind)

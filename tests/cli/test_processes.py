@@ -3,12 +3,15 @@
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 
 from energy_at.cli import main
+from energy_at.cli.processes import warn_of_idle
 from energy_at.types import InputError
 from tests.cli.test_app import SMALL
 from tests.cli.test_signals import _running, _wait_for, in_a_session
@@ -57,3 +60,16 @@ def test_a_training_goes_on_with_its_own_global_batch_or_not_at_all(tmp_path, mo
     assert main([*again, "--data.batch_size=100"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("batch_size 100 make it 100; give --data.batch_size 64")
     assert main(again) == 0
+
+
+@pytest.mark.parametrize(
+    ("batches", "processes", "rank", "told"), [(1, 2, 0, True), (1, 2, 1, False), (2, 2, 0, False), (1, 1, 0, False)]
+)
+def test_processes_without_a_batch_are_told_of_with_a_size_that_gives_them_one(batches, processes, rank, told):
+    fabric = SimpleNamespace(world_size=processes, is_global_zero=rank == 0)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warn_of_idle(batches, 360, fabric)
+    assert [str(warning.message) for warning in seen] == told * [
+        "of 2 processes only 1 has images; write --data.eval_batch_size 180, with which attacks draw other noise"
+    ]

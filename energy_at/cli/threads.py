@@ -1,0 +1,41 @@
+"""How many of a CPU's threads a net of this size is worth: waking one costs more than a small net's share of work."""
+
+import os
+from collections.abc import Collection
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from energy_at.data.base import ImageData
+from energy_at.net_state import in_mode
+
+SMALL_FLOPS = 1e9  # of a batch's forward pass; docs/performance.md says how it was found
+
+
+def suit_threads(nets: Collection[nn.Module], data: ImageData, batch_size: int, device: torch.device) -> None:
+    """Compute on one thread of a CPU where a batch is little work for each of these nets.
+
+    OMP_NUM_THREADS, where it is set, is obeyed; nets of others are left alone. The number depends on net and batch
+    alone, so that a training that goes on rounds as the one that it continues.
+
+    Args:
+        nets: whose passes are to come.
+        data: whose images they take.
+        batch_size: images of a pass.
+        device: of the passes.
+    """
+    if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ:
+        return
+    ours = all(type(net).__module__.startswith("energy_at.") for net in nets)
+    if ours and all(batch_size * flops(net, data.image_shape) < SMALL_FLOPS for net in nets):
+        torch.set_num_threads(1)
+
+
+def flops(net: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Of one image's forward pass, two for a multiplication with its addition; the net is left as it was found."""
+    parameter = next(net.parameters())
+    image = torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device)
+    with in_mode(net, False), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(image)
+    return int(counter.get_total_flops())
