@@ -1,15 +1,16 @@
 """The other cures: a step of each against a plain transcription of its published formula, in float64."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks import linear_forms
+from benchmarks import der_forms, linear_forms
 from energy_at.attacks import FGSM, PGD, RSFGSM
 from energy_at.baselines import gradient_alignment
-from energy_at.modules import AAER, ELLE, MART, GradAlign, LinearDER, StandardAT
+from energy_at.modules import AAER, DER, ELLE, MART, GradAlign, LinearDER, StandardAT
 from energy_at.types import InputError
 from tests.modules.test_steps import EPS, STEP, STEPS, assert_same_step, batch, net, plain_terms
 
@@ -193,3 +194,32 @@ def test_the_forms_between_elle_and_linear_der_end_in_both(batch):
     line, t = [torch.randn(12, 10, dtype=torch.float64) for _ in range(3)], torch.rand(12, dtype=torch.float64)
     a, c, b = (F.cross_entropy(logits, y, reduction="none") for logits in line)
     assert ball.penalty(*line, y, t).item() == pytest.approx(((c - (1 - t) * a - t * b) ** 2).mean().item(), rel=1e-12)
+
+
+def test_the_forms_of_der_differ_from_it_in_one_thing_each(batch):
+    x, y = batch
+    options = {"attack": RSFGSM(eps=EPS), "attack_mode": "eval", "weight": 4.0, "terms": "marginal"}
+    module = der_forms.InThreeDirections(net().eval(), **options)
+    corners = module.corners(x)
+    for corner in corners:
+        at_bounds = (corner - x).abs().sub(EPS).abs() < 1e-9
+        assert (at_bounds | (corner == 0) | (corner == 1)).all()
+    assert not torch.equal(*corners)
+    x0 = module.draw_start(x)
+    x_adv = module.perturb(x, y, x0)
+    start, *ends = (module(image) for image in (x0, x_adv, *corners))
+    energy_of = {id(logits): -logits.logsumexp(1) for logits in (start, *ends)}
+    squares = [((energy_of[id(start)] - energy_of[id(end)]) ** 2).mean() for end in ends]
+    expected = F.cross_entropy(ends[0], y) + 4 * sum(squares) / 3
+    assert module.objective(x, y)["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("epoch", "weight"), [(0, 4.0), (2, 22.0), (4, 40.0)])
+def test_the_growing_weight_is_ten_times_as_large_in_the_last_epoch(batch, epoch, weight):
+    options = {"attack": RSFGSM(eps=EPS), "attack_mode": "eval", "terms": "marginal"}
+    same_net = net().eval()
+    modules = [der_forms.Growing(same_net, weight=4.0, **options), DER(same_net, weight=weight, **options)]
+    for module in modules:
+        module._trainer = SimpleNamespace(current_epoch=epoch, max_epochs=5, global_rank=0)
+    growing, constant = (module.objective(*batch)["loss"].item() for module in modules)
+    assert growing == pytest.approx(constant, rel=1e-12)
