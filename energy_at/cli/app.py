@@ -19,7 +19,7 @@ import energy_at.models  # noqa: F401  (a config names nets and data sets by the
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
 from energy_at.cli.endings import EndTogether
-from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
+from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import plain_reasons
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
@@ -85,6 +85,7 @@ def parser_options() -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": Parser,
+        "parser_kwargs": {"fit": {"epilog": SHORT_FORMS["fit"]}},
         "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}, "enable_model_summary": False},
         "save_config_callback": SaveConfig,
         "save_config_kwargs": {"save_to_log_dir": False},
