@@ -30,6 +30,7 @@ from energy_at.cli.resume import (
     check_unfinished,
     data_state,
     go_on_in,
+    gone_if_unused,
     how_to_go_on,
     is_judged,
     run_folders,
@@ -170,6 +171,7 @@ class EnergyCLI(LightningCLI):
             self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
         with ExitStack() as stack:
             for folder in run_folders(self.trainer, self.resumed_run) if first else ():
+                stack.enter_context(gone_if_unused(folder, self.trainer))
                 stack.enter_context(only_one(folder))
             if self.resumed_run is not None:
                 go_on_in(self.resumed_run, self.trainer, self._resumed_step)

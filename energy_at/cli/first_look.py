@@ -40,7 +40,7 @@ SECTIONS = (
     "resume_in",
 )
 SHORT_FORMS = {  # which `expanded` takes, and no parser knows
-    "fit": "energy-at fit --resume RUN goes on where a training was interrupted; RUN is a folder as runs/NAME/version_0.",
+    "fit": "energy-at fit --resume RUN goes on where a training stopped; RUN is its folder, as runs/NAME/version_0.",
     "push": "energy-at push RUN --output FOLDER is the same as with --run RUN.",
     "reproduce": "energy-at reproduce co-jpeg16 takes the config reproduce/co-jpeg16.yaml.",
 }
