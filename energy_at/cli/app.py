@@ -21,7 +21,7 @@ from energy_at.cli.commands import run_command
 from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
-from energy_at.cli.messages import plain_reasons
+from energy_at.cli.messages import plain_reasons, plain_warnings
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
@@ -51,6 +51,7 @@ from energy_at.undeclared import callbacks_of
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
 
+@plain_warnings()
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
     keep_noise_away()
