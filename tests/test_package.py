@@ -206,6 +206,18 @@ def test_only_the_jobs_that_publish_may_write():
         assert "permissions" in yaml.safe_load(path.read_text()), path.name
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_every_job_of_ci_ends_within_the_hour(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    assert all(job.get("timeout-minutes", 360) <= 60 for job in jobs.values())
+
+
+def test_the_image_is_built_when_what_it_holds_changes():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/docker.yml").read_text())
+    for event in workflow[True].values():  # YAML takes the word "on" for a truth value
+        assert {"Dockerfile", "pyproject.toml", "energy_at/**", "configs/**"} <= set(event["paths"])
+
+
 def test_the_image_has_the_lowest_torch_that_the_package_takes():
     base = re.search(r"^FROM pytorch/pytorch:([\d.]+)-cuda", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
     lowest = re.search(r'"torch>=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]

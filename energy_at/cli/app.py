@@ -19,9 +19,9 @@ import energy_at.models  # noqa: F401  (a config names nets and data sets by the
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
 from energy_at.cli.endings import EndTogether
-from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS
+from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
-from energy_at.cli.messages import plain_reasons
+from energy_at.cli.messages import plain_reasons, plain_warnings
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
@@ -30,6 +30,7 @@ from energy_at.cli.resume import (
     check_unfinished,
     data_state,
     go_on_in,
+    gone_if_unused,
     how_to_go_on,
     is_judged,
     run_folders,
@@ -51,6 +52,7 @@ from energy_at.undeclared import callbacks_of
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
 
+@plain_warnings()
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
     keep_noise_away()
@@ -86,6 +88,7 @@ def parser_options() -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": Parser,
+        "parser_kwargs": {"fit": {"epilog": SHORT_FORMS["fit"]}},
         "trainer_defaults": {"logger": {"class_path": "energy_at.loggers.CSVLogger"}, "enable_model_summary": False},
         "save_config_callback": SaveConfig,
         "save_config_kwargs": {"save_to_log_dir": False},
@@ -172,6 +175,7 @@ class EnergyCLI(LightningCLI):
             suit_threads([self.model.net], self.datamodule, self.datamodule.batch_size, device)
         with ExitStack() as stack:
             for folder in run_folders(self.trainer, self.resumed_run) if first else ():
+                stack.enter_context(gone_if_unused(folder, self.trainer))
                 stack.enter_context(only_one(folder))
             if self.resumed_run is not None:
                 go_on_in(self.resumed_run, self.trainer, self._resumed_step)

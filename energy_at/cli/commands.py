@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+from energy_at.cli.first_look import SHORT_FORMS
 from energy_at.cli.messages import plain_reasons
 from energy_at.cli.parser import CONFIG, ConfigFile, FunctionParser, link_net_to_data
 
@@ -35,7 +36,8 @@ def command_parser(function: Callable[..., Any]) -> FunctionParser:
         function: typed, and documented in Google's style.
     """
     purpose = (inspect.getdoc(function) or "").partition("\n")[0]
-    parser = FunctionParser(prog=f"energy-at {function.__name__}", description=purpose)
+    name = function.__name__
+    parser = FunctionParser(prog=f"energy-at {name}", description=purpose, epilog=SHORT_FORMS.get(name))
     parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
     added = parser.add_function_arguments(function, as_group=False)
     if {"data", "net"} <= set(added):

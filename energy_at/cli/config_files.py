@@ -27,6 +27,8 @@ def find_config(name: str) -> Path:
     for candidate in (Path(name), packaged_configs() / name):
         if candidate.is_file():
             return candidate
-    known = sorted(str(path.relative_to(packaged_configs())) for path in packaged_configs().rglob("*.yaml"))
-    close = get_close_matches(name, known, n=3) or [f"a path, or a name from {packaged_configs()}"]
+    known = {path.name: str(path.relative_to(packaged_configs())) for path in packaged_configs().rglob("*.yaml")}
+    meant = Path(name).name
+    close = [known[file] for file in ([meant] if meant in known else get_close_matches(meant, known, n=3))]
+    close = close or [f"a path, or a name from {packaged_configs()}"]
     raise ConfigNotFoundError(f"there is no config {name}; give {' or '.join(close)}")

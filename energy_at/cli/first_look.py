@@ -39,6 +39,11 @@ SECTIONS = (
     "last",
     "resume_in",
 )
+SHORT_FORMS = {  # which `expanded` takes, and no parser knows
+    "fit": "energy-at fit --resume RUN goes on where a training stopped; RUN is its folder, as runs/NAME/version_0.",
+    "push": "energy-at push RUN --output FOLDER is the same as with --run RUN.",
+    "reproduce": "energy-at reproduce co-jpeg16 takes the config reproduce/co-jpeg16.yaml.",
+}
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models
@@ -55,6 +60,7 @@ commands:
   energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
   energy-at evaluate -c eval_cifar10.yaml --ckpt_path best.ckpt  attack it by PGD-50-10, AutoAttack and others
   energy-at reproduce co-digits                                  a table of docs/results.md, with its figure
+  energy-at push RUN --output FOLDER                             a trained net as a folder, with its model card
   energy-at fit -c CONFIG --print_config                         show every value
   energy-at COMMAND --help                                       show every flag
 

@@ -1,10 +1,12 @@
-"""Error messages of parser and libraries, reduced to the line that helps."""
+"""Warnings, and error messages of parser and libraries, reduced to the line that helps."""
 
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -27,6 +29,26 @@ def plain_reasons() -> Iterator[None]:
         yield
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise InputError(root_reason(error)) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Shows what this package warns of in one line, as its errors are; the warnings of others as they were."""
+    others = warnings.formatwarning
+    package = Path(energy_at.__file__).parent
+
+    def plain(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if Path(filename).is_relative_to(package):
+            return f"energy-at: warning: {' '.join(str(message).split())}\n"
+        return others(message, category, filename, lineno, line)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = others
 
 
 def root_reason(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """A training that goes on: in its own folder, or not at all where there is nothing left to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.loggers import CSVLogger
 from energy_at.types import require
 from energy_at.undeclared import callbacks_of
+
+CONFIG = "config.yaml"
 
 
 class NothingToDoError(Exception):
@@ -76,6 +79,25 @@ def run_folders(trainer: L.Trainer, resumed: Path | None) -> list[Path]:
     """The folders of this training alone: of the run that goes on, or those that its CSVLoggers begin."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, CSVLogger)]
     return [resumed] if resumed is not None else [Path(logger.log_dir) for logger in loggers]
+
+
+@contextmanager
+def gone_if_unused(folder: Path, trainer: L.Trainer) -> Iterator[None]:
+    """Remove the folder of a training that fails before its first step, where that has left nothing but its config.
+
+    Args:
+        folder: left alone if anything lay there before.
+        trainer: which counts the steps.
+    """
+    is_new = not folder.is_dir() or not any(folder.iterdir())
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # the reason of the failure is the one to tell
+            if is_new and trainer.global_step == 0 and {path.name for path in folder.iterdir()} <= {CONFIG}:
+                (folder / CONFIG).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def go_on_in(run: Path, trainer: L.Trainer, step: int) -> None:

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.data.sampling import held_out
+from energy_at.types import require
 
 
 class Digits(InMemoryData):
@@ -20,7 +21,7 @@ class Digits(InMemoryData):
         kwargs: see ``InMemoryData``.
 
     Raises:
-        InputError: if an argument is out of range.
+        InputError: if an argument is out of range, or says where the images are.
     """
 
     num_classes = 10
@@ -34,6 +35,9 @@ class Digits(InMemoryData):
     def __init__(
         self, batch_size: int = 64, *, val_size: int | float = 0.1, augment: bool = False, **kwargs: Any
     ) -> None:
+        for needless in ("root", "download"):
+            told = f"Digits takes no {needless}: its images come with scikit-learn; leave it out"
+            require(needless not in kwargs, told)
         root = "sklearn.datasets"
         super().__init__(root, download=False, batch_size=batch_size, val_size=val_size, augment=augment, **kwargs)
 

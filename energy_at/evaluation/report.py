@@ -9,6 +9,7 @@ from energy_at.evaluation.tables import aligned, csv_text
 from energy_at.types import require
 
 NO_ATTACK = "no attack"
+WORST_CASE = "worst case"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,14 @@ class Report:
 
     @property
     def rows(self) -> list[AttackResult]:
-        """Clean, every attack, worst case."""
+        """Clean, every attack, and the worst case where one of them is adversarial."""
         clean = AttackResult("clean", self.images, self.clean_correct)
-        return [clean, *self.attacks, AttackResult("worst case", self.images, self.worst_case_correct)]
+        worst_case = AttackResult(WORST_CASE, self.images, self.worst_case_correct)
+        return [clean, *self.attacks, *([worst_case] if self._adversarial else [])]
+
+    @property
+    def _adversarial(self) -> list[AttackResult]:
+        return [attack for attack in self.attacks if attack.adversarial]
 
     @property
     def clean_accuracy(self) -> float | None:
@@ -77,7 +83,7 @@ class Report:
     @property
     def worst_case_accuracy(self) -> float | None:
         """Share of the images that no attack broke and that were correct before."""
-        return self.rows[-1].accuracy
+        return self.worst_case_correct / self.images if self.images else None
 
     @property
     def mean_corruption_accuracy(self) -> float | None:
@@ -112,8 +118,9 @@ class Report:
         lines = [("attack", "threat model", "images", "correct", title)]
         for row in self.rows:
             lines.append((row.name, row.threat, str(row.images), str(row.correct), _percent(row.accuracy)))
-        balls = dict.fromkeys(attack.threat for attack in self.attacks if attack.threat and attack.adversarial)
-        lines[-1] = (lines[-1][0], " and ".join(balls) or NO_ATTACK, *lines[-1][2:])
+        if self._adversarial:
+            balls = dict.fromkeys(attack.threat for attack in self._adversarial if attack.threat)
+            lines[-1] = (WORST_CASE, " and ".join(balls), *lines[-1][2:])
         if self.mean_corruption_accuracy is not None:
             lines.append(("mean of corruptions", NO_ATTACK, "", "", _percent(self.mean_corruption_accuracy)))
         return aligned(lines, left=2)

@@ -1,5 +1,7 @@
 """A corruption as a row beside the attacks."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,14 @@ def test_no_worst_case_depends_on_it():
         assert [row.adversarial for row in report.attacks] == [False, False, True]
     only = evaluate(SeesContrast(), [(X, RIGHT)], {"contrast": rows["contrast"]})
     assert only.worst_case_correct == only.clean_correct == 16
+    assert only.worst_case_accuracy == 1
+
+
+def test_where_nothing_looks_for_mistakes_there_is_no_worst_case():
+    report = evaluate(SeesContrast(), [(X, RIGHT)], {"noise": GaussianNoise(), "fog": Corruption("fog", 1)})
+    assert [row["name"] for row in json.loads(report.to_json())["results"]] == ["clean", "noise", "fog"]
+    assert "worst case" not in report.table() + report.to_csv()
+    assert "no attack" in report.table().splitlines()[3]
 
 
 def test_what_is_no_attack_spares_no_image_to_those_after_it():

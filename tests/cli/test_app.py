@@ -16,6 +16,7 @@ import yaml
 
 from energy_at.callbacks.energy_logger import QUANTITIES
 from energy_at.cli import main
+from energy_at.cli.messages import plain_warnings
 from tests.offline_run import records, the_run_in, values
 
 SMALL = [
@@ -199,6 +200,28 @@ def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, t
     assert len(error) == 1
     assert error[0].startswith(f"energy-at: {words}")
     assert len(error[0]) < 300
+
+
+def test_a_warning_of_the_package_is_one_line(tmp_path):
+    # the last flag ends the command after the warning
+    flags = ["-c=digits_pgd_trades.yaml", "--model.attack.loss=cross_entropy", "--data.batch_size=5000"]
+    command = [sys.executable, "-m", "energy_at", "fit", *SMALL, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 2
+    told = [line for line in done.stderr.splitlines() if "is that meant?" in line]
+    assert told == ["energy-at: warning: TRADES attacks kl, but attack.loss is cross_entropy; is that meant?"]
+    assert "rank_zero_warn" not in done.stderr
+
+
+def test_warnings_of_others_are_shown_as_they_are_and_all_are_after_the_command():
+    before = warnings.formatwarning
+    foreign = ("text", UserWarning, os.__file__, 1)
+    with plain_warnings():
+        assert warnings.formatwarning(*foreign) == before(*foreign)
+        assert warnings.formatwarning("some\ntext", UserWarning, main.__code__.co_filename, 1) == (
+            "energy-at: warning: some text\n"
+        )
+    assert warnings.formatwarning is before
 
 
 POLICY = """

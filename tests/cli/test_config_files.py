@@ -17,6 +17,24 @@ def test_a_file_of_the_current_folder_comes_first(tmp_path, monkeypatch):
     assert find_config("digits_rsfgsm_der.yaml").resolve() == tmp_path / "digits_rsfgsm_der.yaml"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("co-jpeg16.yaml", r"give reproduce/co-jpeg16\.yaml$"),
+        ("configs/wandb.yaml", r"give parts/wandb\.yaml$"),
+        ("co-jpg16.yaml", r"give reproduce/co-jpeg16\.yaml or "),
+    ],
+)
+def test_a_name_without_its_folder_is_answered_with_the_whole_of_it(name, words):
+    with pytest.raises(ConfigNotFoundError, match=words):
+        find_config(name)
+
+
+def test_no_two_configs_share_a_file_name():
+    names = [path.name for path in packaged_configs().rglob("*.yaml")]
+    assert len(names) == len(set(names))
+
+
 def test_an_unknown_name_is_answered_with_the_closest():
     with pytest.raises(ConfigNotFoundError, match=r"no config digits_rsfgsm_dre\.yaml; give .*digits_rsfgsm_der\.yaml"):
         find_config("digits_rsfgsm_dre.yaml")

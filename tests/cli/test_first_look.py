@@ -84,6 +84,22 @@ def test_help_names_every_command(capsys):
     assert all(command in printed for command in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("command", "form"),
+    [
+        ("fit", "energy-at fit --resume RUN goes on"),
+        ("push", "energy-at push RUN --output FOLDER"),
+        ("reproduce", "energy-at reproduce co-jpeg16 takes the config reproduce/co-jpeg16.yaml"),
+    ],
+)
+def test_a_commands_help_names_its_short_form(command, form, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert form in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_process_that_imports_everything_ends_without_a_word_on_stderr():
     command = [sys.executable, "-m", "energy_at", "fit", "-c", "digits_rsfgsm_der.yaml", "--print_config"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -206,6 +206,12 @@ def test_a_mistake_is_answered_in_one_line(args, words, capsys):
     assert capsys.readouterr().err.startswith(f"energy-at: {words}")
 
 
+def test_a_judgement_without_a_worst_case_keeps_its_last_row(tmp_path):
+    rows = [{"name": "clean", "images": 4, "correct": 3}, {"name": "fog", "images": 4, "correct": 2}]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"results": rows}))
+    assert trials._accuracies(tmp_path / "evaluation.json") == {"clean": 0.75, "fog": 0.5}
+
+
 def test_a_checkpoint_that_no_training_left_is_missed(tmp_path):
     judging = Trial("AT", 0, [], ["-c", "eval_digits.yaml"], ["best"], tmp_path)
     part = judging.folder / "part0"

@@ -133,3 +133,36 @@ def test_a_row_that_a_kill_has_cut_off_is_left_out(tmp_path):
     logger.save()
     assert (run / "metrics.csv").read_text().splitlines() == ["a,b,epoch,step", "1,,0,2", "2,,1,5", "4.0,1.0,,8"]
     assert logger.log_dir == str(run)
+
+
+UNREADABLE = ["--data=CIFAR10", "--data.root=absent", "--data.download=false"]
+
+
+@pytest.mark.parametrize("flags", [UNREADABLE, ["--data.batch_size=5000"]], ids=["data", "batch_size"])
+def test_a_training_that_fails_before_its_first_step_leaves_no_folder(flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert code_of(["fit", *SMALL, *flags]) == 2
+    assert os.listdir("runs/digits_rsfgsm_der") == []
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "notes.txt"])
+def test_what_lay_in_its_folder_before_stays_when_a_training_fails(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = tmp_path / "runs/digits_rsfgsm_der/mine" / name
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of the user")
+    assert code_of(["fit", *SMALL, *UNREADABLE, "--trainer.logger.version=mine"]) == 2
+    assert kept.read_text() == "of the user"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert code_of(["fit", *SMALL, "--trainer.logger.save_dir=file", "--trainer.logger.version=1"]) == 1
+    assert "file/digits_rsfgsm_der/version_1 cannot be written" in capsys.readouterr().err
+
+
+def test_a_training_that_fails_after_a_step_leaves_its_config(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert code_of(["fit", *SMALL, *told(signal.SIGTERM, 1)]) == 143
+    assert (tmp_path / RUN / "config.yaml").is_file()

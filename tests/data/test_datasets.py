@@ -88,6 +88,12 @@ def test_digits_are_scikit_learns_grey_levels():
     assert [len(data.arrays(split)[1]) for split in ("train", "val", "test")] == [1293, 144, 360]
 
 
+@pytest.mark.parametrize("needless", [{"root": "data"}, {"download": True}], ids=str)
+def test_digits_need_no_folder(needless):
+    with pytest.raises(InputError, match=f"Digits takes no {next(iter(needless))}: .* with scikit-learn; leave it out"):
+        Digits(**needless)
+
+
 def test_the_held_out_part_does_not_depend_on_the_seed():
     first, second = Digits(seed=0).arrays("val")[0], Digits(seed=1).arrays("val")[0]
     assert torch.equal(first, second)
