@@ -27,6 +27,7 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "LinearDER, RS-FGSM, the whole batch": linear(1),
         "GradAlign, FGSM": GradAlign(setting.narrow(), attack=FGSM(), channels_last=True),
         "ELLE, FGSM": ELLE(setting.narrow(), attack=FGSM(), channels_last=True),
+        "ELLE on a quarter, FGSM": ELLE(setting.narrow(), share=0.25, attack=FGSM(), channels_last=True),
         "AAER, RS-FGSM": AAER(setting.narrow(), attack=RSFGSM(), channels_last=True),
         "DualAT, PGD-10 and 15 contrastive steps": DualAT(setting.narrow(), steps=15, channels_last=True),
         "MART, PGD-10": MART(setting.narrow(), attack=PGD(), channels_last=True),

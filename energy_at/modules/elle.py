@@ -1,5 +1,6 @@
 """Adversarial training with a loss that is linear within the ball."""
 
+from math import ceil
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class ELLE(AdversarialTraining):
         adaptive: ELLE-A: the weight is 0 until a batch's error is above mean + 2 standard deviations of all before;
             ``weight`` then, and ``decay`` times the one before at every batch whose error is not.
         decay: of the adaptive weight, in (0, 1).
+        share: of each batch that the penalty looks at, in (0, 1]; published: all of it, which costs three passes.
         kwargs: see ``AdversarialTraining``; ``attack`` defaults to FGSM at 8/255.
 
     Raises:
@@ -37,14 +39,22 @@ class ELLE(AdversarialTraining):
     seen: Tensor
 
     def __init__(
-        self, net: nn.Module, weight: float = 1000.0, adaptive: bool = False, decay: float = 0.99, **kwargs: Any
+        self,
+        net: nn.Module,
+        weight: float = 1000.0,
+        adaptive: bool = False,
+        decay: float = 0.99,
+        share: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(net, **kwargs)
         require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
         require(0 < decay < 1, f"decay is {decay}, but it is a factor in (0, 1); write decay: 0.99")
+        require(0 < share <= 1, f"share is {share}, but it is a part of the batch in (0, 1]; write share: 1")
         self.weight = weight
         self.adaptive = adaptive
         self.decay = decay
+        self.share = share
         if adaptive:  # how many errors, their sum, the sum of their squares, and the present weight
             self.register_buffer("seen", torch.zeros(4, dtype=torch.float64))
 
@@ -57,7 +67,8 @@ class ELLE(AdversarialTraining):
         logits_adv = self(self.perturb(x, y))
         loss = at_loss(logits_adv, y, self.label_smoothing)
         if self.weight:
-            error = self._error(x, y)
+            seen = ceil(self.share * len(x))
+            error = self._error(x[:seen], y[:seen])
             loss = loss + (self._adapted(error.detach()) if self.adaptive else self.weight) * error
         return {"loss": loss, "logits_adv": logits_adv}
 
