@@ -18,6 +18,7 @@ SOURCES = {
     "MART": "https://openreview.net/forum?id=rklOg6EFwS",
     "DualAT": "arXiv:2510.13872",
 }
+RELATIVES = {"LinearDER": SOURCES["ELLE"]}  # what methods without a paper of their own owe most to
 LENS = ("arXiv:2407.06315", "arXiv:2505.22486")  # adversarial training seen in energies
 UNSAID = "not said"
 TEXT = """\
@@ -145,5 +146,8 @@ def _accuracy_table(rows: Sequence[Accuracy], protocol: str) -> str:
 
 
 def _citation(method: str) -> str:
-    sources = list(dict.fromkeys([SOURCES[method]] * (method in SOURCES) + [*LENS]))
-    return f"{escaped(method)}'s paper and those of its energies: {', '.join(sources)}"
+    owed = [papers[method] for papers in (SOURCES, RELATIVES) if method in papers]
+    whose = (
+        f"{escaped(method)}'s paper and those of its energies" if method in SOURCES else "the papers that it rests on"
+    )
+    return f"{whose}: {', '.join(dict.fromkeys([*owed, *LENS]))}"

@@ -1,5 +1,6 @@
 """Sharing a net and taking it from there, with the real client against a hub on the loopback address."""
 
+import dataclasses
 import json
 import os
 import re
@@ -13,12 +14,14 @@ import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
+import energy_at.modules
 from energy_at import Digits, InputError, SmallNet, load_net
 from energy_at.cli import main
 from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.hub.card import escaped, model_card
 from energy_at.hub.facts import Accuracy, Facts, evaluation_of, facts_of
 from energy_at.hub.sources import SHELF
+from energy_at.modules import AdversarialTraining
 from tests.hub.server import TOKEN, running
 
 FIT = ["fit", "-c", "digits_rsfgsm_der.yaml", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
@@ -35,6 +38,10 @@ FACTS = Facts(
     accuracies=(Accuracy("clean", "", 0.9), Accuracy("pgd-20", "Linf 8/255", 0.456, 250)),
     protocol="a protocol",
 )
+CLASSES = [getattr(energy_at.modules, name) for name in energy_at.modules.__all__]
+METHODS = [
+    each.__name__ for each in CLASSES if issubclass(each, AdversarialTraining) and each is not AdversarialTraining
+]
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +188,15 @@ def test_the_hub_reads_the_cards_front_matter():
     assert "arXiv:1901.08573" in card.text
     assert "hf://someone/net" in card.text
     assert "(energies.png)" in card.text
+
+
+@pytest.mark.parametrize("method", [*METHODS, "Mine"])
+def test_every_method_has_a_card_that_cites_what_it_rests_on(method):
+    text = model_card(dataclasses.replace(FACTS, method=method), None, None, False)
+    cited = text.partition("Please cite ")[2].strip()
+    assert cited.endswith("arXiv:2407.06315, arXiv:2505.22486.") or method == "DER"
+    assert (f"{method}'s paper" in cited) == (method not in {"LinearDER", "Mine"})
+    assert ("arXiv:2401.11618" in cited) == (method in {"ELLE", "LinearDER"})
 
 
 def test_what_users_have_named_is_text_in_a_card():
