@@ -4,7 +4,7 @@ import torch
 
 from energy_at import DER
 from energy_at.modules.base import Outputs
-from energy_at.objectives import at_loss, delta_energy_penalty
+from energy_at.objectives import at_loss, delta_energy_penalty, der_loss
 from energy_at.types import Images, Labels
 
 
@@ -33,7 +33,7 @@ class Growing(DER):
     def objective(self, x: Images, y: Labels) -> Outputs:
         """See ``AdversarialTraining``."""
         x0 = self.draw_start(x)
-        start, end = self(torch.cat([x0, self.perturb(x, y, x0)])).chunk(2)
+        start, end = self._both(x0, self.perturb(x, y, x0))
         weight = self.weight * (1 + 9 * self.current_epoch / max(1, (self.trainer.max_epochs or 1) - 1))
-        penalty = delta_energy_penalty(start, end, y, self.terms, self.penalty, self.detach)
-        return {"loss": at_loss(end, y) + weight * penalty, "logits_adv": end}
+        loss = der_loss(start, end, y, weight, self.terms, self.penalty, self.detach, self.label_smoothing)
+        return {"loss": loss, "logits_adv": end}

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from energy_at.attacks import Attack
+from energy_at.cli.computing import in_channels_last, suit_threads
 from energy_at.cli.lock import only_one
 from energy_at.cli.processes import launched, warn_of_idle
 from energy_at.cli.results import kind_of, output_folder
-from energy_at.cli.subject import Defense, conditions, defended, in_channels_last
-from energy_at.cli.threads import suit_threads
+from energy_at.cli.subject import Defense, conditions, defended
 from energy_at.data.base import ImageData, Split
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
@@ -90,7 +90,7 @@ def analyze(
         data.prepare_data()
     folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
     batches = data.batches(split, count, seed)
-    warn_of_idle(len(batches.sampler.sizes), sum(batches.sampler.sizes), fabric)
+    warn_of_idle(batches.sampler.sizes, fabric)
     told = partial(conditions, data, split, len(data.labels(split)))
     measured = partial(
         measure.analyze,

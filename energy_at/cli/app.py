@@ -18,6 +18,7 @@ import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
 from energy_at.cli.commands import run_command
+from energy_at.cli.computing import suit_threads
 from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
@@ -40,7 +41,6 @@ from energy_at.cli.resume import (
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
-from energy_at.cli.threads import suit_threads
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import CSVLogger, process_rank

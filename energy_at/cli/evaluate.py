@@ -57,7 +57,7 @@ def evaluate(
         attacks = {name: Transfer(made, other) if made.adversarial else made for name, made in attacks.items()}
     batches = data.batches(split, count, seed)
     shard = (fabric.global_rank, fabric.world_size)
-    warn_of_idle(len(batches.sampler.sizes), sum(batches.sampler.sizes), fabric)
+    warn_of_idle(batches.sampler.sizes, fabric)
     sizes = batches.sampler.sizes[shard[0] :: shard[1]]
     with only_one(folder, fabric.is_global_zero):
         with progress(sizes, fabric.is_global_zero) as on_batch:

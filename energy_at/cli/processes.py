@@ -3,6 +3,8 @@
 import atexit
 import subprocess
 import time
+from collections.abc import Sequence
+from math import ceil
 from typing import Any
 from warnings import warn
 
@@ -65,16 +67,16 @@ def is_echo(error: BaseException) -> bool:
     return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in ECHOES)
 
 
-def warn_of_idle(batches: int, images: int, fabric: Fabric) -> None:
+def warn_of_idle(sizes: Sequence[int], fabric: Fabric) -> None:
     """Say where some processes have nothing to do, because the images are fewer batches than there are processes.
 
     Args:
-        batches: whole batches, of which a process takes every N-th.
-        images: in all of them.
+        sizes: images of each batch; a process takes every N-th.
         fabric: of this process.
     """
+    batches = len(sizes)
     if batches < fabric.world_size and fabric.is_global_zero:
-        each = -(-images // fabric.world_size)
+        each = ceil(sum(sizes) / fabric.world_size)
         warn(
             f"of {fabric.world_size} processes only {batches} {'has' if batches == 1 else 'have'} images; write"
             f" --data.eval_batch_size {each}, with which attacks draw other noise",

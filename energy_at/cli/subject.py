@@ -1,18 +1,17 @@
 """The net that a command looks at, where it is looked at, and where the results go: options that commands share."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from warnings import warn
 
-import torch
 from lightning.fabric import Fabric
 from torch import nn
 
 from energy_at.attacks import Attack
+from energy_at.cli.computing import in_channels_last, suit_threads
 from energy_at.cli.processes import launched
 from energy_at.cli.results import output_folder
-from energy_at.cli.threads import suit_threads
 from energy_at.data.base import ImageData, Split
 from energy_at.defense import EnergyDescent
 from energy_at.evaluation.checkpoints import load_net, path_and_choice
@@ -105,13 +104,6 @@ def _warn_of_random_weights(ckpt_path: str | None, net: Any) -> None:
     downloaded = getattr(net, "weights", None) or getattr(net, "pretrained", False)
     if ckpt_path is None and isinstance(net, nn.Module) and not downloaded:
         warn(f"this {type(net).__name__} has random weights; give its ckpt_path", stacklevel=3)
-
-
-def in_channels_last(nets: Iterable[nn.Module], device: torch.device, asked: bool | None) -> bool:
-    """What was asked for; else whether NHWC memory is known to be faster, and to be understood by all these nets."""
-    inner = [net.net if isinstance(net, EnergyDescent) else net for net in nets]
-    ours = all(type(net).__module__.startswith("energy_at.") for net in inner)
-    return device.type == "cpu" and ours if asked is None else asked
 
 
 def conditions(data: ImageData, split: Split, images: int, ckpt_path: str | None) -> dict[str, Any]:

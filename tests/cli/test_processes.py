@@ -69,7 +69,7 @@ def test_processes_without_a_batch_are_told_of_with_a_size_that_gives_them_one(b
     fabric = SimpleNamespace(world_size=processes, is_global_zero=rank == 0)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        warn_of_idle(batches, 360, fabric)
+        warn_of_idle([360 // batches] * batches, fabric)
     assert [str(warning.message) for warning in seen] == told * [
         "of 2 processes only 1 has images; write --data.eval_batch_size 180, with which attacks draw other noise"
     ]

@@ -1,20 +1,32 @@
-"""How many of a CPU's threads a net of this size is worth: waking one costs more than a small net's share of work."""
+"""How a net is computed where nobody says it: in NHWC memory or not, and on how many of a CPU's threads."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from energy_at.data.base import ImageData
+from energy_at.defense import EnergyDescent
 from energy_at.net_state import in_mode
 
 SMALL_FLOPS = 1e9  # of a batch's forward pass; docs/performance.md says how it was found
 
 
+def ours(nets: Iterable[nn.Module]) -> bool:
+    """Whether all of these nets, within their defenses, are this package's, of which it is known what suits them."""
+    inner = (net.net if isinstance(net, EnergyDescent) else net for net in nets)
+    return all(type(net).__module__.startswith("energy_at.") for net in inner)
+
+
+def in_channels_last(nets: Iterable[nn.Module], device: torch.device, asked: bool | None) -> bool:
+    """What was asked for; else whether NHWC memory is known to be faster, and to be understood by all these nets."""
+    return device.type == "cpu" and ours(nets) if asked is None else asked
+
+
 def suit_threads(nets: Collection[nn.Module], data: ImageData, batch_size: int, device: torch.device) -> None:
-    """Compute on one thread of a CPU where a batch is little work for each of these nets.
+    """Compute on one thread of a CPU where a batch is little work for each of these nets: waking others costs more.
 
     OMP_NUM_THREADS, where it is set, is obeyed; nets of others are left alone. The number depends on net and batch
     alone, so that a training that goes on rounds as the one that it continues.
@@ -27,8 +39,7 @@ def suit_threads(nets: Collection[nn.Module], data: ImageData, batch_size: int, 
     """
     if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ:
         return
-    ours = all(type(net).__module__.startswith("energy_at.") for net in nets)
-    if ours and all(batch_size * flops(net, data.image_shape) < SMALL_FLOPS for net in nets):
+    if ours(nets) and all(batch_size * flops(net, data.image_shape) < SMALL_FLOPS for net in nets):
         torch.set_num_threads(1)
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at.cli.threads import SMALL_FLOPS, flops, suit_threads
+from energy_at.cli.computing import SMALL_FLOPS, flops, suit_threads
 from energy_at.data import Digits
+from energy_at.defense import EnergyDescent
 from energy_at.models import SmallNet
 
 CPU = torch.device("cpu")
@@ -50,11 +51,12 @@ def test_the_largest_of_several_nets_decides():
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("reason", ["a number is given", "a foreign net", "a GPU"])
+@pytest.mark.parametrize("reason", ["a number is given", "a foreign net", "a foreign net, defended", "a GPU"])
 def test_threads_are_left_alone_where(reason, monkeypatch):
     net: nn.Module = SmallNet(width=4, in_channels=1)
     if reason == "a number is given":
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    net = nn.Sequential(net) if reason == "a foreign net" else net
+    net = nn.Sequential(net) if reason.startswith("a foreign net") else net
+    net = EnergyDescent(net) if reason.endswith("defended") else net
     suit_threads([net], Digits(), 500, torch.device("cuda") if reason == "a GPU" else CPU)
     assert torch.get_num_threads() == 2
