@@ -26,6 +26,7 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "LinearDER, RS-FGSM, a quarter": linear(0.25),
         "LinearDER, RS-FGSM, the whole batch": linear(1),
         "GradAlign, FGSM": GradAlign(setting.narrow(), attack=FGSM(), channels_last=True),
+        "GradAlign on a quarter, FGSM": GradAlign(setting.narrow(), share=0.25, attack=FGSM(), channels_last=True),
         "ELLE, FGSM": ELLE(setting.narrow(), attack=FGSM(), channels_last=True),
         "ELLE on a quarter, FGSM": ELLE(setting.narrow(), share=0.25, attack=FGSM(), channels_last=True),
         "AAER, RS-FGSM": AAER(setting.narrow(), attack=RSFGSM(), channels_last=True),

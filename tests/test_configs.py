@@ -199,8 +199,13 @@ RECIPES = {
     "svhn_rsfgsm_linearder": {**FAST_SVHN, **LINEAR},
     **{f"cifar10_{name}": FAST | cure for name, cure in CURES.items()},
     **{f"cifar100_{name}": FAST | cure for name, cure in CURES.items()},
+    **{
+        f"{data}_fgsm_gradalign": FAST | CURES["fgsm_gradalign"] | {"optimizer.lr": 0.3, "schedule.peak": 0.4}
+        for data in ("cifar10", "cifar100")
+    },
     "cifar100_rsfgsm_aaer": FAST | CURES["rsfgsm_aaer"] | {"lambda2": 3.5},
     **{f"svhn_{name}": FAST_SVHN | cure for name, cure in CURES.items()},
+    "svhn_fgsm_gradalign": FAST_SVHN | {"attack": "FGSM", "weight": 2.5, "trainer.max_epochs": 15},
     **{f"{data}_pgd_mart": MART for data in ("cifar10", "cifar100")},
     "cifar10_pgd_dualat": DUAL,
     "cifar100_pgd_dualat": {**DUAL, "optimizer.lr": 0.01},

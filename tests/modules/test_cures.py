@@ -156,9 +156,10 @@ def assert_same_step_to(tolerance, module, plain, loss, batch):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=tolerance, atol=tolerance)
 
 
-def test_elle_on_a_share_of_the_batch_asks_what_elle_asks_of_these_images(batch):
+@pytest.mark.parametrize("kind", [GradAlign, ELLE])
+def test_a_cure_on_a_share_of_the_batch_asks_what_it_asks_of_these_images(kind, batch):
     def penalty(images, labels, **options):
-        module = ELLE(net(), weight=20.0, attack=FGSM(eps=EPS), **options)
+        module = kind(net(), weight=20.0, attack=FGSM(eps=EPS), **options)
         outputs = module.objective(images, labels)
         return (outputs["loss"] - F.cross_entropy(outputs["logits_adv"], labels)).item()
 
@@ -180,6 +181,7 @@ def test_without_its_penalty_a_cure_is_standard_at(off, batch):
     ("make", "words"),
     [
         (lambda: GradAlign(net(), weight=-1), "weight is -1, but the penalty's weight is at least 0"),
+        (lambda: GradAlign(net(), share=2), "share is 2, but it is a part of the batch"),
         (lambda: ELLE(net(), share=0), "share is 0, but it is a part of the batch"),
         (lambda: ELLE(net(), decay=1), "decay is 1, but it is a factor in"),
         (lambda: AAER(net(), lambda3=-2), "lambda3 is -2, but a penalty's weight is at least 0"),
