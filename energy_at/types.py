@@ -5,6 +5,7 @@ Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (in
 
 from collections.abc import Iterable
 from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from jsonargparse.typing import register_type
@@ -38,6 +39,27 @@ def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
     """
     options = list(options)
     require(value in options, f"{name} {value!r} is unknown; use {', '.join(options[:-1])} or {options[-1]}")
+
+
+def require_weight(name: str, value: float) -> None:
+    """Raise ``InputError`` unless the argument ``name`` can weigh a penalty.
+
+    Raises:
+        InputError: if ``value`` is negative or not finite.
+    """
+    require(
+        0 <= value < inf,
+        f"{name} is {value}, but a penalty's weight is finite and at least 0; write for example {name}: 1",
+    )
+
+
+def require_share(share: float) -> None:
+    """Raise ``InputError`` unless ``share`` is a part of the batch.
+
+    Raises:
+        InputError: if ``share`` is not in (0, 1].
+    """
+    require(0 < share <= 1, f"share is {share}, but it is a part of the batch in (0, 1]; write share: 1")
 
 
 class Ratio(float):

@@ -9,7 +9,7 @@ from energy_at.baselines import aaer_penalty
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require, require_weight
 
 
 class AAER(AdversarialTraining):
@@ -34,7 +34,7 @@ class AAER(AdversarialTraining):
     ) -> None:
         super().__init__(net, **kwargs)
         for name, value in {"lambda1": lambda1, "lambda2": lambda2, "lambda3": lambda3}.items():
-            require(value >= 0, f"{name} is {value}, but a penalty's weight is at least 0; write for example {name}: 1")
+            require_weight(name, value)
         require(
             hasattr(self.attack, "draw_start"), f"{type(self.attack).__name__} has no starting point; use FGSM or PGD"
         )

@@ -8,7 +8,7 @@ from torch import nn
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import Detach, Penalty, Terms, at_loss, der_loss
-from energy_at.types import Images, Labels, Logits, require, require_one_of
+from energy_at.types import Images, Labels, Logits, require, require_one_of, require_weight
 
 Reference: TypeAlias = Literal["natural", "start"]
 Passes: TypeAlias = Literal["joint", "separate"]
@@ -50,7 +50,7 @@ class DER(AdversarialTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(net, **kwargs)
-        require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
+        require_weight("weight", weight)
         require_one_of("terms", terms, get_args(Terms))
         require_one_of("penalty", penalty, get_args(Penalty))
         require_one_of("reference", reference, get_args(Reference))

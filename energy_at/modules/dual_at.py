@@ -15,7 +15,7 @@ from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.judging import Batch
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import dual_at_loss
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require, require_weight
 from energy_at.undeclared import datamodule_of
 
 
@@ -73,7 +73,7 @@ class DualAT(AdversarialTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(net, attack_mode=attack_mode, **kwargs)
-        require(weight >= 0, f"weight is {weight}, but the term's weight is at least 0; write for example weight: 0.5")
+        require_weight("weight", weight)
         require(
             0 <= steps <= max_steps,
             f"steps is {steps} and max_steps {max_steps}; write 0 or more, and no fewer for max_steps",

@@ -13,7 +13,7 @@ from energy_at.energy import full_precision
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require, require_share, require_weight
 
 
 class ELLE(AdversarialTraining):
@@ -48,9 +48,9 @@ class ELLE(AdversarialTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(net, **kwargs)
-        require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
+        require_weight("weight", weight)
         require(0 < decay < 1, f"decay is {decay}, but it is a factor in (0, 1); write decay: 0.99")
-        require(0 < share <= 1, f"share is {share}, but it is a part of the batch in (0, 1]; write share: 1")
+        require_share(share)
         self.weight = weight
         self.adaptive = adaptive
         self.decay = decay

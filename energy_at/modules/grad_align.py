@@ -14,7 +14,7 @@ from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.net_state import statistics_kept
 from energy_at.objectives import at_loss
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require_share, require_weight
 
 
 class GradAlign(AdversarialTraining):
@@ -37,8 +37,8 @@ class GradAlign(AdversarialTraining):
 
     def __init__(self, net: nn.Module, weight: float = 0.2, share: float = 1.0, **kwargs: Any) -> None:
         super().__init__(net, **kwargs)
-        require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
-        require(0 < share <= 1, f"share is {share}, but it is a part of the batch in (0, 1]; write share: 1")
+        require_weight("weight", weight)
+        require_share(share)
         self.weight = weight
         self.share = share
 

@@ -9,7 +9,7 @@ from torch import nn
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import Terms, linear_der_loss
-from energy_at.types import Images, Labels, require, require_one_of
+from energy_at.types import Images, Labels, require, require_one_of, require_share, require_weight
 
 
 class LinearDER(AdversarialTraining):
@@ -38,9 +38,9 @@ class LinearDER(AdversarialTraining):
         self, net: nn.Module, weight: float = 30.0, terms: Terms = "both", share: float = 0.25, **kwargs: Any
     ) -> None:
         super().__init__(net, **kwargs)
-        require(weight >= 0, f"weight is {weight}, but the penalty's weight is at least 0; write for example weight: 1")
+        require_weight("weight", weight)
         require_one_of("terms", terms, get_args(Terms))
-        require(0 < share <= 1, f"share is {share}, but it is a part of the batch in (0, 1]; write share: 1")
+        require_share(share)
         require(
             hasattr(self.attack, "draw_start"), f"{type(self.attack).__name__} has no starting point; use FGSM or PGD"
         )

@@ -7,7 +7,7 @@ from torch import nn
 from energy_at.baselines import mart_loss
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require, require_weight
 
 
 class MART(AdversarialTraining):
@@ -27,7 +27,7 @@ class MART(AdversarialTraining):
         self, net: nn.Module, beta: float = 5.0, attack_mode: Literal["train", "eval"] = "eval", **kwargs: Any
     ) -> None:
         super().__init__(net, attack_mode=attack_mode, **kwargs)
-        require(beta >= 0, f"beta is {beta}, but the KL term's weight is at least 0; write for example beta: 5")
+        require_weight("beta", beta)
         require(
             self.label_smoothing == 0,
             f"label_smoothing is {self.label_smoothing}, but MART's cross-entropy has none; write label_smoothing: 0",

@@ -8,7 +8,7 @@ from energy_at.attacks import PGD
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import trades_loss
-from energy_at.types import Images, Labels, Logits, require
+from energy_at.types import Images, Labels, Logits, require_weight
 
 
 class TRADES(AdversarialTraining):
@@ -31,7 +31,7 @@ class TRADES(AdversarialTraining):
     def __init__(
         self, net: nn.Module, beta: float = 6.0, attack_mode: Literal["train", "eval"] = "eval", **kwargs: Any
     ) -> None:
-        require(beta >= 0, f"beta is {beta}, but the weight of the KL term is at least 0; write for example beta: 6")
+        require_weight("beta", beta)
         super().__init__(net, attack_mode=attack_mode, **kwargs)
         self.beta = beta
 

@@ -182,7 +182,7 @@ def test_print_config_shows_everything(capsys):
         (["--model.attack=PDG"], "attack: there is no class PDG; did you mean PGD?"),
         (["--model=DERR"], "model: there is no class DERR; did you mean DER?"),
         (["--model.net=energy_at.models.ResNett"], "net: module 'energy_at.models' has no attribute 'ResNett'"),
-        (["--model.weight=-1"], "weight is -1.0, but the penalty's weight is at least 0"),
+        (["--model.weight=-1"], "weight is -1.0, but a penalty's weight is finite and at least 0"),
         (["--model.terms=none"], "terms is none, expected one of marginal, joint, both"),
         (["--data=CIFAR12"], "data: there is no class CIFAR12; did you mean CIFAR10"),
         (["--data.batch_size=0"], "batch_size is 0, expected at least 1"),
