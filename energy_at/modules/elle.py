@@ -19,15 +19,17 @@ from energy_at.types import Images, Labels, require, require_share, require_weig
 class ELLE(AdversarialTraining):
     """ELLE: minimise CE(x*, y) + weight mean [l(x_c) - (1 - t) l(x_a) - t l(x_b)]^2 (arXiv 2401.11618).
 
-    x_a and x_b are uniform in the attack's ball around x (not clipped to [0, 1]: a reconstruction), and
-    x_c = (1 - t) x_a + t x_b with t uniform in [0, 1]. ``LinearDER`` is its relative with energies.
+    x_a and x_b are uniform in the attack's ball around x, not clipped to [0, 1] (so in the published code for CIFAR,
+    LIONS-EPFL/ELLE), and x_c = (1 - t) x_a + t x_b with t uniform in [0, 1]. ``LinearDER`` is its relative with
+    energies. ELLE-A's weight follows the error of the batch that it weighs, as in their code for ImageNet; in that for
+    CIFAR it follows the error before.
 
     Args:
         net: see ``AdversarialTraining``.
         weight: of the penalty, at least 0; published for CIFAR-10: 1000 up to eps 8/255, 5000 up to 20/255. Their loop
             updates twice a batch, so look for your own on a validation split.
-        adaptive: ELLE-A: the weight is 0 until a batch's error is above mean + 2 standard deviations of all before;
-            ``weight`` then, and ``decay`` times the one before at every batch whose error is not.
+        adaptive: ELLE-A: the weight is 0 until a batch's error is above mean + 2 standard deviations of all before
+            (at least three); ``weight`` then, and ``decay`` times the one before at every batch whose error is not.
         decay: of the adaptive weight, in (0, 1).
         share: of each batch that the penalty looks at, in (0, 1]; published: all of it, which costs three passes.
         kwargs: see ``AdversarialTraining``; ``attack`` defaults to FGSM at 8/255.
@@ -87,7 +89,7 @@ class ELLE(AdversarialTraining):
         count, total, squares, weight = self.seen.unbind()
         mean = total / count.clamp(min=1)
         std = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
-        surges = (count > 0) & (error > mean + 2 * std)
+        surges = (count > 2) & (error > mean + 2 * std)
         weight = torch.where(surges, self.weight, self.decay * weight)
         self.seen.copy_(torch.stack([count + 1, total + error, squares + error.double().square(), weight]))
         return weight.to(error)
