@@ -58,6 +58,16 @@ def test_images_of_one_kind_cost_nothing_and_give_no_gradient(start):
     assert torch.equal(logits.grad, torch.zeros_like(A))
 
 
+def test_with_lambda1_times_lambda2_above_1_aaer_raises_the_loss_of_abnormal_images():
+    logits = C.clone().requires_grad_()
+    abnormal = ce(A) > ce(C)
+    assert 0 < abnormal.sum() < len(Y)
+    (ce(logits).mean() + aaer_penalty(A, logits, Y, 1.0, 2.5, 0.0)).backward()
+    weighted = C.clone().requires_grad_()
+    (torch.where(abnormal, 1 - 2.5, 1.0) * ce(weighted)).mean().backward()
+    torch.testing.assert_close(logits.grad, weighted.grad, rtol=1e-12, atol=1e-15)
+
+
 def test_the_boosted_cross_entropy_of_known_probabilities():
     logits = torch.tensor([[0.7, 0.2, 0.1], [0.3, 0.1, 0.6]], dtype=torch.float64).log()
     found = boosted_cross_entropy(logits, torch.tensor([0, 0]))

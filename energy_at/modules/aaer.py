@@ -18,6 +18,9 @@ class AAER(AdversarialTraining):
     See ``aaer_penalty``. The pass over the attack's starting points takes no gradient, and leaves no trace in
     batch-norm statistics. The penalty compares the images of a batch; with ``micro_batch``, those of each part.
 
+    With lambda1 lambda2 above 1, as published, it *raises* the loss of the abnormal images, by (lambda1 lambda2 - 1)
+    times its gradient. In trainings of six epochs that diverged, with lambda1 0.1 it did not: docs/results.md.
+
     Args:
         net: see ``AdversarialTraining``.
         lambda1: of the whole penalty, at least 0; published: 1.
