@@ -49,8 +49,8 @@ class CudaGraphs:
         return type(self)(self.most)
 
 
-def check_recordable(attack: Attack, eps_warmup: float) -> None:
-    """Refuse an attack whose noise cannot be drawn outside the graph, or whose radius changes.
+def check_recordable(attack: Attack) -> None:
+    """Refuse an attack whose noise cannot be drawn outside the graph.
 
     Raises:
         InputError: naming the attack and the remedy.
@@ -59,10 +59,6 @@ def check_recordable(attack: Attack, eps_warmup: float) -> None:
         isinstance(attack, PGD) and attack.restarts == 1,
         f"a CUDA graph holds one ascent of PGD or its single-step forms, and the attack is {type(attack).__name__}"
         f"{' with restarts' if isinstance(attack, PGD) else ''}; write cuda_graph: false",
-    )
-    require(
-        eps_warmup == 0,
-        f"a CUDA graph holds one radius, and eps_warmup {eps_warmup} changes it in every step; write cuda_graph: false",
     )
 
 

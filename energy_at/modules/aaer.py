@@ -19,7 +19,8 @@ class AAER(AdversarialTraining):
     batch-norm statistics. The penalty compares the images of a batch; with ``micro_batch``, those of each part.
 
     With lambda1 lambda2 above 1, as published, it *raises* the loss of the abnormal images, by (lambda1 lambda2 - 1)
-    times its gradient. In trainings of six epochs that diverged, with lambda1 0.1 it did not: docs/results.md.
+    times its gradient. In trainings of six epochs at 16/255 that diverged, and with lambda1 0.3 it did not:
+    docs/results.md.
 
     Args:
         net: see ``AdversarialTraining``.

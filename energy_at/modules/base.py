@@ -91,7 +91,7 @@ class AdversarialTraining(Judging):
         self.attack = attack or self.default_attack()
         self._warn_of_a_foreign_loss()
         if cuda_graph:
-            check_recordable(self.attack, eps_warmup)
+            check_recordable(self.attack)
         self.attack_mode = attack_mode
         self.optimizer = optimizer
         self.schedule = schedule
@@ -139,7 +139,8 @@ class AdversarialTraining(Judging):
             return self._adversarial[0]
         start = self._start if start is None else start
         scheduled: Any = self.scheduled_attack()
-        attack = partial(self._graphs, scheduled) if self._graphs else scheduled
+        graphs = self._graphs if scheduled is self.attack else None  # a graph holds one radius, which may grow
+        attack = partial(graphs, scheduled) if graphs else scheduled
         with in_mode(self.net, self.attack_mode == "train"), self._compilation.for_attack(self.net):
             x_adv = attack(self.net, x, y, start, self.step_generator())
         if self._adversarial is not None:
@@ -156,7 +157,7 @@ class AdversarialTraining(Judging):
         if self.eps_warmup == 0:
             return self.attack
         epochs = self.trainer.current_epoch + self._batch_idx / self.trainer.num_training_batches
-        return self.attack.scaled(min(1.0, epochs / self.eps_warmup))
+        return self.attack if epochs >= self.eps_warmup else self.attack.scaled(epochs / self.eps_warmup)
 
     def step_generator(self, *purpose: int) -> torch.Generator:
         """Source of this step's noise: a function of seed, epoch, step, rank, micro-batch and purpose."""

@@ -81,12 +81,23 @@ def test_frozen_parameters_are_as_they_were_afterwards():
     [
         ({"attack": PGD(restarts=2)}, "the attack is PGD with restarts; write cuda_graph: false"),
         ({"attack": AutoAttack()}, "the attack is AutoAttack; write cuda_graph: false"),
-        ({"eps_warmup": 5.0}, "holds one radius, and eps_warmup 5.0 changes it"),
     ],
 )
 def test_what_no_graph_can_hold_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         StandardAT(SmallNet(width=4), cuda_graph=True, **options)
+
+
+def test_an_attack_is_recorded_once_its_radius_has_grown():
+    module, recorded = StandardAT(SmallNet(width=4), attack=FGSM(eps=0.2), cuda_graph=True, eps_warmup=1.5), []
+
+    def graphs(attack, *arguments):
+        recorded.append((module.current_epoch, module.global_step, float(attack.eps)))
+        return attack(*arguments)
+
+    module.on_fit_start, module._graphs = (lambda: None), graphs  # as if this were a CUDA device
+    fit(module, epochs=3)
+    assert recorded == [(1, 5, 0.2), (2, 6, 0.2), (2, 7, 0.2), (2, 8, 0.2)]
 
 
 def test_a_graph_needs_a_cuda_device():
