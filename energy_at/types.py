@@ -41,15 +41,15 @@ def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
     require(value in options, f"{name} {value!r} is unknown; use {', '.join(options[:-1])} or {options[-1]}")
 
 
-def require_weight(name: str, value: float) -> None:
-    """Raise ``InputError`` unless the argument ``name`` can weigh a penalty.
+def require_weight(name: str, value: float, example: float = 1) -> None:
+    """Raise ``InputError``, with an example of what works, unless the argument ``name`` can weigh a penalty.
 
     Raises:
         InputError: if ``value`` is negative or not finite.
     """
     require(
         0 <= value < inf,
-        f"{name} is {value}, but a penalty's weight is finite and at least 0; write for example {name}: 1",
+        f"{name} is {value}, but a penalty's weight is finite and at least 0; write for example {name}: {example}",
     )
 
 

@@ -73,7 +73,7 @@ class DualAT(AdversarialTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(net, attack_mode=attack_mode, **kwargs)
-        require_weight("weight", weight)
+        require_weight("weight", weight, example=0.5)
         require(
             0 <= steps <= max_steps,
             f"steps is {steps} and max_steps {max_steps}; write 0 or more, and no fewer for max_steps",

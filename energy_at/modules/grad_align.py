@@ -4,7 +4,7 @@ from math import ceil
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energy_at.attacks import FGSM, PGD
@@ -51,12 +51,15 @@ class GradAlign(AdversarialTraining):
         logits_adv = self(self.perturb(x, y))
         if self.weight == 0:
             return {"loss": at_loss(logits_adv, y, self.label_smoothing), "logits_adv": logits_adv}
-        attack, seen = self.scheduled_attack(), ceil(self.share * len(x))
-        x, y_seen = x[:seen], y[:seen]
-        noise = attack.threat.noise(x, attack.eps, self.step_generator(1))
-        grads = self._input_gradient(x, y_seen, False), self._input_gradient(x + noise, y_seen, True)
-        loss = grad_align_loss(logits_adv, y, gradient_alignment(*grads), self.weight, self.label_smoothing)
+        seen = ceil(self.share * len(x))
+        alignment = self._alignment(x[:seen], y[:seen])
+        loss = grad_align_loss(logits_adv, y, alignment, self.weight, self.label_smoothing)
         return {"loss": loss, "logits_adv": logits_adv}
+
+    def _alignment(self, x: Images, y: Labels) -> Tensor:
+        attack = self.scheduled_attack()
+        noise = attack.threat.noise(x, attack.eps, self.step_generator(1))
+        return gradient_alignment(self._input_gradient(x, y, False), self._input_gradient(x + noise, y, True))
 
     def _input_gradient(self, x: Images, y: Labels, create_graph: bool) -> Images:
         x = x.detach().requires_grad_()

@@ -27,7 +27,7 @@ class MART(AdversarialTraining):
         self, net: nn.Module, beta: float = 5.0, attack_mode: Literal["train", "eval"] = "eval", **kwargs: Any
     ) -> None:
         super().__init__(net, attack_mode=attack_mode, **kwargs)
-        require_weight("beta", beta)
+        require_weight("beta", beta, example=5)
         require(
             self.label_smoothing == 0,
             f"label_smoothing is {self.label_smoothing}, but MART's cross-entropy has none; write label_smoothing: 0",

@@ -31,7 +31,7 @@ class TRADES(AdversarialTraining):
     def __init__(
         self, net: nn.Module, beta: float = 6.0, attack_mode: Literal["train", "eval"] = "eval", **kwargs: Any
     ) -> None:
-        require_weight("beta", beta)
+        require_weight("beta", beta, example=6)
         super().__init__(net, attack_mode=attack_mode, **kwargs)
         self.beta = beta
 

@@ -185,7 +185,7 @@ def test_without_its_penalty_a_cure_is_standard_at(off, batch):
         (lambda: ELLE(net(), share=0), "share is 0, but it is a part of the batch"),
         (lambda: ELLE(net(), decay=1), "decay is 1, but it is a factor in"),
         (lambda: AAER(net(), lambda3=-2), "lambda3 is -2, but a penalty's weight is finite and at least 0"),
-        (lambda: MART(net(), beta=-1), "beta is -1"),
+        (lambda: MART(net(), beta=-1), "beta is -1, .* write for example beta: 5"),
         (lambda: MART(net(), label_smoothing=0.1), "MART's cross-entropy has none"),
     ],
 )

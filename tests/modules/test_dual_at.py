@@ -123,7 +123,7 @@ def test_parts_of_a_batch_give_its_gradients(batch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"weight": -1}, "weight: 1"),
+        ({"weight": -1}, "weight: 0.5"),
         ({"steps": 4, "max_steps": 3}, "no fewer for max_steps"),
         ({"grow_at": 0.5}, "grow_at: 0.8"),
         ({"window": 0}, "window: 1000"),
