@@ -23,7 +23,7 @@ def updating(module: AdversarialTraining, half: bool) -> Callable[[Tensor, Tenso
 
     def update(x: Tensor, y: Tensor) -> None:
         with autocast(x.device, half):
-            loss = module.objective(x, y)["loss"]
+            loss = module._outputs(x, y)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -43,7 +43,7 @@ def training(net: nn.Module, attack: Attack, setting: Setting, **options: bool) 
 
     def step() -> torch.Tensor:
         with autocast(x.device, half=True), module._compilation.for_batch(x):
-            loss = module.objective(x, y)["loss"]
+            loss = module._outputs(x, y)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

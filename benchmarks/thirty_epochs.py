@@ -20,14 +20,20 @@ EPOCHS, MINUTES = 30, 2
 
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
-    """One row; the first epoch is warm-up."""
+    """One row, and on a GPU one with CUDA graphs, whose goal it is."""
+    return [row(setting, graphs) for graphs in ([False, True] if setting.cuda else [False])]
+
+
+def row(setting: Setting, graphs: bool) -> dict[str, Any]:
+    """The first epoch is warm-up."""
     steps, whole, data = setting.steps if setting.cuda else 3, COUNT // BATCH, images(BATCH)
-    module = StandardAT(setting.narrow(setting.widths[-1]), attack=RSFGSM(), channels_last=True)
+    net = setting.narrow(setting.widths[-1])
+    module = StandardAT(net, attack=RSFGSM(), channels_last=True, cuda_graph=graphs)
     timer = EpochTimer(setting.device)
     training = partial(fit, module, [timer, *run_callbacks()], data, steps, 1 + setting.rounds, bar=True)
     peak = peak_memory(training, setting.device)
     epoch = combined((Measured(timer.epochs[1:], peak), whole / steps))
     total = combined((epoch, EPOCHS))
-    name = f"{EPOCHS} epochs, PreActResNet-18, RS-FGSM: {total.shortest / 60:.1f} min / {MINUTES} min"
-    goal = Goal(1.0) if setting.cuda else None
-    return [compare(name, total, constant(60 * MINUTES, total), goal)]
+    means = ", CUDA graphs" if graphs else ""
+    name = f"{EPOCHS} epochs, PreActResNet-18, RS-FGSM{means}: {total.shortest / 60:.1f} min / {MINUTES} min"
+    return compare(name, total, constant(60 * MINUTES, total), Goal(1.0) if graphs else None)

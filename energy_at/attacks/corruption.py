@@ -46,7 +46,7 @@ class Corruption(Disturbance):
         """See ``Attack``; with a start, that is corrupted."""
         images = (x if start is None else start).double().mul(255).round().byte().cpu().numpy()
         corrupted = corrupt(images, self.kind, self.severity, _random(generator), self._photographs)
-        return torch.from_numpy(corrupted).to(x) / 255
+        return (torch.from_numpy(corrupted).to(x.dtype) / 255).to(x.device)  # a GPU divides by multiplying
 
     def generator(self, device: torch.device) -> torch.Generator:
         """See ``Attack``; the same one for every device."""

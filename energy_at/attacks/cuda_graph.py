@@ -34,11 +34,11 @@ class CudaGraphs:
     ) -> Images:
         """``attack(net, x, y, start, generator)``; see ``Attack``."""
         start = attack.draw_start(x, generator) if start is None else start
-        situation = _situation(net, x)
-        if situation not in self._replays and len(self._replays) < self.most:
-            self._replays[situation] = record(attack, net, x, y, start)
-        if situation in self._replays:
-            return self._replays[situation](x, y, start)
+        key = situation(net, x)
+        if key not in self._replays and len(self._replays) < self.most:
+            self._replays[key] = record(attack, net, x, y, start)
+        if key in self._replays:
+            return self._replays[key](x, y, start)
         return attack(net, x, y, start, generator)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,7 +98,8 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
     return replay
 
 
-def _situation(net: nn.Module, x: Images) -> tuple[Any, ...]:
+def situation(net: nn.Module, x: Images) -> tuple[Any, ...]:
+    """What a graph holds for good: shape and memory of the batch, precision, the layers' modes, the weights' places."""
     kind = x.device.type
     precision = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
     places = tuple(parameter.data_ptr() for parameter in net.parameters())

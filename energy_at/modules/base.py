@@ -19,6 +19,7 @@ from energy_at.modules.describe import own_arguments
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
+from energy_at.modules.net_graphs import NetGraphs
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
@@ -49,7 +50,7 @@ class AdversarialTraining(Judging):
         channels_last: keep images and weights in NHWC memory, which convolutions in half precision prefer.
         micro_batch: images that are attacked and differentiated at a time, at most; None means the whole batch,
             "auto" what a GPU's memory takes. Same gradients, but batch norm in training mode sees only these images.
-        cuda_graph: replay the training attack from a CUDA graph, for small nets and batches on a fast GPU; same images.
+        cuda_graph: replay the training attack and the net's passes from CUDA graphs, where a GPU waits for Python.
         awp: perturb the weights against the loss as well, for example {gamma: 0.005, warmup: 10} (arXiv 2004.05884).
         compile: ``torch.compile`` the net for whole training batches; all else runs as it is written.
         seed: of the attacks' noise, with epoch, step and rank.
@@ -83,10 +84,8 @@ class AdversarialTraining(Judging):
             0 <= label_smoothing < 1,
             f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1",
         )
-        require(
-            awp is None or micro_batch is None,
-            "awp perturbs the weights by the whole batch's gradient, and micro_batch takes it in parts; leave one out",
-        )
+        whole = awp is None or micro_batch is None
+        require(whole, "awp perturbs the weights by the whole batch's gradient, not by micro_batch's; leave one out")
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.attack = attack or self.default_attack()
         self._warn_of_a_foreign_loss()
@@ -110,6 +109,7 @@ class AdversarialTraining(Judging):
         self._micro_batches = MicroBatches(micro_batch)
         self._compilation = Compilation(compile)
         self._graphs = CudaGraphs() if cuda_graph else None
+        self._net_graphs = NetGraphs(cuda_graph)
         self._batch_idx = 0
         self._part: tuple[int, ...] = ()
         self._start: Images | None = None
@@ -261,6 +261,7 @@ class AdversarialTraining(Judging):
         return {name: value.detach() for name, value in outputs.items()} | {"loss": loss}
 
     def _outputs(self, x: Images, y: Labels) -> Outputs:
+        self._net_graphs.begin()
         outputs = self.objective(x, y)
         if self.natural_logits_wanted and "logits" not in outputs:
             outputs["logits"] = self.natural_logits(x)

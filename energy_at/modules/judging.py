@@ -10,6 +10,7 @@ from energy_at.attacks import FGSM, PGD, Attack
 from energy_at.energy import full_precision
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.net_graphs import NetGraphs
 from energy_at.net_state import share_statistics
 from energy_at.seeding import seeded_generator
 from energy_at.types import Images, Labels, Logits
@@ -27,10 +28,11 @@ class Judging(L.LightningModule):
     seed: int
     channels_last: bool
     _compilation: Compilation
+    _net_graphs: NetGraphs
 
     def forward(self, x: Images) -> Logits:
         """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
-        return full_precision(self.net(x))
+        return full_precision(self._net_graphs(self.net, x))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Every process attacks the same net, the one that a checkpoint holds: so a resumed training is the same."""

@@ -24,7 +24,7 @@ from energy_at import (
     StandardAT,
 )
 from energy_at.loggers import CSVLogger
-from energy_at.models import SmallNet
+from energy_at.models import PreActResNet, SmallNet
 from tests.cuda.nets import EPS, digits, on, residual_net, small_net, start_near
 
 KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, AAER, MART]
@@ -136,6 +136,11 @@ def bare(module, monkeypatch):
     return module
 
 
+def residual_net_of_digits():
+    torch.manual_seed(0)
+    return PreActResNet(width=8, in_channels=1)
+
+
 def peak(module, x, y):
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -168,11 +173,13 @@ def test_micro_batch_auto_halves_until_the_memory_suffices(gpu, monkeypatch):
         parameter.grad = None
     needed = peak(whole, x, y)
     torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info(gpu)
-    ballast = torch.empty(int(free - 0.5 * needed), dtype=torch.uint8, device=gpu)
-    with pytest.warns(UserWarning, match="micro_batch is"):
-        step_of(module, x, y)
-    del ballast
+    allowed = (torch.cuda.memory_allocated(gpu) + 0.5 * needed) / torch.cuda.get_device_properties(gpu).total_memory
+    torch.cuda.set_per_process_memory_fraction(allowed, gpu)  # of this process alone: others may share the card
+    try:
+        with pytest.warns(UserWarning, match="micro_batch is"):
+            step_of(module, x, y)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, gpu)
     assert module._micro_batches.size < len(y)
     for one, other in zip(module.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4)
@@ -199,15 +206,38 @@ def test_no_step_waits_for_the_gpu(kind, gpu, tmp_path):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("option", ["cuda_graph", "compile"])
-@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER, AAER, MART, *NOISY[:2]], ids=named)
-def test_a_faster_step_trains_the_same_net(kind, option, gpu, tmp_path):
-    plain, faster = built(kind), built(kind, **{option: True})
+@pytest.mark.parametrize("kind", [*KINDS, partial(DER, passes="separate"), *NOISY], ids=named)
+def test_graphs_train_the_same_net_bit_for_bit(kind, gpu, tmp_path):
+    plain, faster = built(kind), built(kind, cuda_graph=True)
     fit(plain, tmp_path / "plain", gpu)
-    trainer = fit(faster, tmp_path / option, gpu)
+    fit(faster, tmp_path / "faster", gpu)
+    assert faster._net_graphs._graphed
+    assert same_weights(plain, faster)
+
+
+@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER, AAER, MART, *NOISY[:2]], ids=named)
+def test_a_compiled_step_trains_the_same_net(kind, gpu, tmp_path):
+    plain, faster = built(kind), built(kind, compile=True)
+    fit(plain, tmp_path / "plain", gpu)
+    trainer = fit(faster, tmp_path / "faster", gpu)
     assert plain.state_dict().keys() == faster.state_dict().keys()
-    if option == "cuda_graph":
-        assert same_weights(plain, faster)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(faster.state_dict()[name], value, rtol=1e-2, atol=1e-2)
     assert trainer.callback_metrics["train/loss_epoch"].isfinite()
+
+
+def test_graphs_accumulate_gradients_as_the_net_does(gpu, tmp_path):
+    plain, faster = built(StandardAT), built(StandardAT, cuda_graph=True)
+    for module, folder in ((plain, "plain"), (faster, "faster")):
+        fit(module, tmp_path / folder, gpu, epochs=2, accumulate_grad_batches=2)
+    assert len(faster._net_graphs._graphed) == 1
+    assert same_weights(plain, faster)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_graphs_train_the_same_net_in_half_precision(precision, gpu, tmp_path):
+    plain, faster = (StandardAT(residual_net_of_digits(), PGD(eps=0.1), cuda_graph=graph) for graph in (False, True))
+    for module, folder in ((plain, "plain"), (faster, "faster")):
+        fit(module, tmp_path / folder, gpu, epochs=2, precision=precision)
+    assert len(faster._net_graphs._graphed) == 1
+    assert same_weights(plain, faster)
