@@ -18,6 +18,7 @@ from benchmarks.bare import updating
 from benchmarks.loader import Noise, per_image_loader, to_device
 from benchmarks.textbook import Loss
 from benchmarks.watch import Lap, Watch
+from energy_at.callbacks import ProgressBar
 from energy_at.data import InMemoryData
 from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
@@ -84,7 +85,7 @@ def fit(
             devices=1,
             precision="bf16-mixed",
             logger=CSVLogger(folder),
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, *([ProgressBar()] if bar else [])],
             max_epochs=epochs,
             limit_train_batches=steps,
             limit_val_batches=0,

@@ -25,6 +25,7 @@ from energy_at.callbacks import (
     EnergyLogger as EnergyLogger,
     EnergyPlot as EnergyPlot,
     OverfittingMonitor as OverfittingMonitor,
+    ProgressBar as ProgressBar,
     SampleGrid as SampleGrid,
 )
 from energy_at.data import (

@@ -13,12 +13,14 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
     """The net in training or evaluation mode; afterwards every layer is back in its own mode."""
     modes = [(layer, layer.training) for layer in net.modules()]
-    net.train(training)
+    if any(mode != training for _, mode in modes):  # setting a mode takes longer than looking at it
+        net.train(training)
     try:
         yield
     finally:
         for layer, mode in modes:
-            layer.training = mode
+            if layer.training != mode:
+                layer.training = mode
 
 
 def share_statistics(net: nn.Module) -> None:

@@ -14,7 +14,7 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state", "undeclared"}
+FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state", "step_log", "undeclared"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "corruptions", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "lengths": {"types"},
     "seeding": {"types"},
     "net_state": set(),
+    "step_log": set(),
     "undeclared": set(),
     "energy": FOUNDATION,
     "objectives": FOUNDATION | {"energy"},

@@ -28,13 +28,14 @@ class CudaGraphs:
     def __init__(self, most: int = 2) -> None:
         self.most = most
         self._replays: dict[Any, Replay] = {}
+        self._situation = Situations()
 
     def __call__(
         self, attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator
     ) -> Images:
         """``attack(net, x, y, start, generator)``; see ``Attack``."""
         start = attack.draw_start(x, generator) if start is None else start
-        key = situation(net, x)
+        key = self._situation(net, x)
         if key not in self._replays and len(self._replays) < self.most:
             self._replays[key] = record(attack, net, x, y, start)
         if key in self._replays:
@@ -43,7 +44,7 @@ class CudaGraphs:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy records its own graphs: those of the original read the original's weights."""
-        return {"most": self.most, "_replays": {}}
+        return {"most": self.most, "_replays": {}, "_situation": Situations()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return type(self)(self.most)
@@ -98,10 +99,24 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
     return replay
 
 
-def situation(net: nn.Module, x: Images) -> tuple[Any, ...]:
-    """What a graph holds for good: shape and memory of the batch, precision, the layers' modes, the weights' places."""
-    kind = x.device.type
-    precision = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
-    places = tuple(parameter.data_ptr() for parameter in net.parameters())
-    modes = tuple(layer.training for layer in net.modules())
-    return tuple(x.shape), x.dtype, x.stride(), precision, modes, places
+class Situations:
+    """What a graph holds for good: shape and memory of the batch, precision, and of the net what passes depend on.
+
+    That is its layers' modes, whether they keep statistics, and where the weights lie and whether they learn. A net
+    is read once: it keeps its layers from then on.
+    """
+
+    def __init__(self) -> None:
+        self._net: nn.Module | None = None
+
+    def __call__(self, net: nn.Module, x: Images) -> tuple[Any, ...]:
+        """A key for a batch [N, C, H, W]."""
+        if net is not self._net:
+            self._net, self._layers, self.weights = net, tuple(net.modules()), tuple(net.parameters())
+            self._keepers = tuple(layer for layer in self._layers if hasattr(layer, "track_running_stats"))
+        kind = x.device.type
+        precision = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+        places = tuple((weight.data_ptr(), weight.requires_grad) for weight in self.weights)
+        modes = tuple(layer.training for layer in self._layers)
+        keeping = tuple(layer.track_running_stats for layer in self._keepers)
+        return tuple(x.shape), x.dtype, x.stride(), precision, modes, keeping, places

@@ -6,6 +6,7 @@ from energy_at.callbacks.contrast_monitor import ContrastMonitor
 from energy_at.callbacks.energy_logger import EnergyLogger
 from energy_at.callbacks.energy_plot import EnergyPlot
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
+from energy_at.callbacks.progress_bar import ProgressBar
 from energy_at.callbacks.sample_grid import SampleGrid
 from energy_at.callbacks.swa import SWA
 
@@ -18,5 +19,6 @@ __all__ = [
     "EnergyPlot",
     "LastCheckpoint",
     "OverfittingMonitor",
+    "ProgressBar",
     "SampleGrid",
 ]

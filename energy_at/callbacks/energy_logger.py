@@ -8,6 +8,7 @@ from torch import Tensor
 
 from energy_at.callbacks.statistics import RunningStatistics
 from energy_at.energy import energy_overlap, full_precision, joint_energy, marginal_energy
+from energy_at.step_log import due
 from energy_at.types import Labels, Logits, require
 
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
@@ -48,6 +49,8 @@ class EnergyLogger(L.Callback):
         self.histograms = histograms
         self.max_samples = max_samples
         self._stages: dict[str, RunningStatistics] = {}
+        self._sample: Tensor | None = None
+        self._due = False
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -56,6 +59,7 @@ class EnergyLogger(L.Callback):
         # (step + 1), because loggers write at the end of every n-th step
         sampled = batch_idx == 0 or (trainer.global_step + 1) % self.every_n_steps == 0
         _want_natural_logits(pl_module, sampled)
+        self._due = due(trainer)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -63,7 +67,9 @@ class EnergyLogger(L.Callback):
         """Take the step's energies."""
         values = self._update("train", outputs)
         if values is not None and pl_module.natural_logits_wanted:
-            std, mean = torch.std_mean(values, dim=1, correction=0)
+            self._sample = values
+        if self._due and self._sample is not None:
+            std, mean = torch.std_mean(self._sample, dim=1, correction=0)
             pl_module.log_dict(_named("train_step", mean, std))
 
     def on_validation_batch_end(
@@ -81,6 +87,7 @@ class EnergyLogger(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the epoch."""
         _want_natural_logits(pl_module, False)
+        self._sample = None
         self._log_epoch("train", trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

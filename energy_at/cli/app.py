@@ -10,13 +10,20 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import ProgressBar as AnyBar, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import energy_at.data
 import energy_at.models  # noqa: F401  (a config names nets and data sets by their class names)
-from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
+from energy_at.callbacks import (
+    BestCheckpoint,
+    EnergyLogger,
+    EnergyPlot,
+    LastCheckpoint,
+    OverfittingMonitor,
+    ProgressBar,
+)
 from energy_at.cli.commands import run_command
 from energy_at.cli.computing import suit_threads
 from energy_at.cli.endings import EndTogether
@@ -146,11 +153,19 @@ class EnergyCLI(LightningCLI):
         with plain_reasons():
             super().instantiate_classes()
         callbacks = callbacks_of(self.trainer)
+        callbacks[:] = self._with_our_bar(callbacks)
         callbacks.insert(0, StartSummary())  # before the progress bar begins its line
         callbacks.insert(1, EndTogether())
         if self.job is not None:
             callbacks.insert(2, self.job)
         end_with_this(self.trainer.strategy.launcher)
+
+    def _with_our_bar(self, callbacks: list[L.Callback]) -> list[L.Callback]:
+        """The callbacks, with this package's progress bar in place of Lightning's, unless a bar was asked for."""
+        given = self.config_init[self.config_init.subcommand].trainer.callbacks or []
+        if any(isinstance(callback, AnyBar) for callback in given):
+            return callbacks
+        return [ProgressBar() if isinstance(callback, AnyBar) else callback for callback in callbacks]
 
     def _look_at_checkpoint(self, config: Namespace) -> None:
         """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""

@@ -23,6 +23,7 @@ from energy_at.modules.net_graphs import NetGraphs
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
+from energy_at.step_log import due
 from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
 
 
@@ -80,12 +81,9 @@ class AdversarialTraining(Judging):
         super().__init__()
         require_one_of("attack_mode", attack_mode, ("train", "eval"))
         require(eps_warmup >= 0, f"eps_warmup is {eps_warmup}, but it counts epochs from 0; write eps_warmup: 0")
-        require(
-            0 <= label_smoothing < 1,
-            f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1",
-        )
-        whole = awp is None or micro_batch is None
-        require(whole, "awp perturbs the weights by the whole batch's gradient, not by micro_batch's; leave one out")
+        smoothing = f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1"
+        require(0 <= label_smoothing < 1, smoothing)
+        require(awp is None or micro_batch is None, "awp takes whole batches, not micro_batch's; leave one out")
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.attack = attack or self.default_attack()
         self._warn_of_a_foreign_loss()
@@ -291,10 +289,12 @@ class AdversarialTraining(Judging):
             rank_zero_warn(f"{type(self).__name__} attacks {own}, but attack.loss is {given}; is that meant?")
 
     def _log_training(self, outputs: Outputs, y: Labels) -> None:
-        self.log("train/loss_step", outputs["loss"], prog_bar=True)
-        self._log_mean("train/loss_epoch", outputs["loss"], len(y))
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("lr", torch.full((), lr, device=self.device))  # a number would be copied, and the GPU waited for
-        self._log_mean("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
+        self._step_log.add("train/loss_epoch", outputs["loss"], len(y))
+        self._step_log.add("train/robust_acc", accuracy(outputs["logits_adv"], y), len(y))
         if "logits" in outputs:
-            self._log_mean("train/clean_acc", accuracy(outputs["logits"], y), len(y))
+            self._step_log.add("train/clean_acc", accuracy(outputs["logits"], y), len(y))
+        if due(self.trainer):
+            self._hand_over_means()
+            self.log("train/loss_step", outputs["loss"], prog_bar=True)
+            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+            self.log("lr", torch.full((), lr, device=self.device))  # a number would be copied, and the GPU waited for

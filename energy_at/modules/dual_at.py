@@ -15,6 +15,7 @@ from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.judging import Batch
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import dual_at_loss
+from energy_at.step_log import due
 from energy_at.types import Images, Labels, require, require_weight
 from energy_at.undeclared import datamodule_of
 
@@ -137,13 +138,7 @@ class DualAT(AdversarialTraining):
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """See ``AdversarialTraining``; looks whether the contrastive images need a step more."""
         outputs = super().training_step(batch, batch_idx)
-        real, contrast = (marginal_energy(outputs[name].detach()) for name in ("logits", "logits_contrast"))
-        auc = energy_auc(real, contrast)
-        self._log_mean("train/contrast_auc", auc, len(real))
-        steps = torch.full_like(auc, self.contrast_steps)
-        self.log("train/contrast_steps", steps, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
-        self._aucs.append(auc)
-        if len(self._aucs) * len(real) * self.trainer.world_size >= self.window:
+        if len(self._aucs) * len(batch[1]) * self.trainer.world_size >= self.window:
             self._grow()
         return outputs
 
@@ -156,6 +151,16 @@ class DualAT(AdversarialTraining):
         """See ``on_save_checkpoint``."""
         kept = checkpoint.get("contrast", {"steps": self.steps, "aucs": []})
         self.contrast_steps, self._aucs = kept["steps"], [torch.tensor(auc) for auc in kept["aucs"]]
+
+    def _log_training(self, outputs: Outputs, y: Labels) -> None:
+        real, contrast = (marginal_energy(outputs[name].detach()) for name in ("logits", "logits_contrast"))
+        auc = energy_auc(real, contrast)
+        self._aucs.append(auc)
+        self._step_log.add("train/contrast_auc", auc, len(y))
+        if due(self.trainer):
+            steps = torch.full_like(auc, self.contrast_steps)
+            self.log("train/contrast_steps", steps, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
+        super()._log_training(outputs, y)
 
     def _grow(self) -> None:
         """The one look at a number of the device, once a window."""

@@ -13,6 +13,7 @@ from energy_at.modules.micro_batch import Outputs
 from energy_at.modules.net_graphs import NetGraphs
 from energy_at.net_state import share_statistics
 from energy_at.seeding import seeded_generator
+from energy_at.step_log import StepLog
 from energy_at.types import Images, Labels, Logits
 
 Batch: TypeAlias = tuple[Images, Labels]
@@ -29,6 +30,10 @@ class Judging(L.LightningModule):
     channels_last: bool
     _compilation: Compilation
     _net_graphs: NetGraphs
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._step_log = StepLog()
 
     def forward(self, x: Images) -> Logits:
         """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
@@ -84,6 +89,10 @@ class Judging(L.LightningModule):
 
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:
         self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True, prog_bar="robust" in name)
+
+    def _hand_over_means(self) -> None:
+        for name, (value, count) in self._step_log.take().items():
+            self._log_mean(name, value, count)
 
 
 def exact(device: torch.device) -> torch.autocast:

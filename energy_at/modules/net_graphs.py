@@ -5,7 +5,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from energy_at.attacks.cuda_graph import situation
+from energy_at.attacks.cuda_graph import Situations
 from energy_at.types import Images, Logits
 
 
@@ -27,6 +27,7 @@ class NetGraphs:
         self.wanted = wanted
         self.most = most
         self._graphed: dict[Any, nn.Module] = {}
+        self._situation = Situations()
         self._passes = 0
 
     def begin(self) -> None:
@@ -37,17 +38,17 @@ class NetGraphs:
         """``net(x)``, [N, K]."""
         if not (self.wanted and recordable(x)):
             return net(x)
-        key = self._passes, _learns(net), *situation(net, x)
+        key = self._passes, *self._situation(net, x)
         self._passes += 1
         if key not in self._graphed and len(self._graphed) < self.most:
             self._graphed[key] = record(net, x)
         if key not in self._graphed:
             return net(x)
-        return _Owned.apply(self._graphed[key](x), tuple(net.parameters()))
+        return _Owned.apply(self._graphed[key](x), self._situation.weights)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy records its own graphs: those of the original read the original's weights."""
-        return {"wanted": self.wanted, "most": self.most, "_graphed": {}, "_passes": 0}
+        return {"wanted": self.wanted, "most": self.most, "_graphed": {}, "_situation": Situations(), "_passes": 0}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return type(self)(self.wanted, self.most)
@@ -108,9 +109,3 @@ class _Call(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
-
-
-def _learns(net: nn.Module) -> tuple[bool, ...]:
-    """What the passes leave a trace in: the weights that have a gradient, the layers that keep statistics."""
-    weights = (parameter.requires_grad for parameter in net.parameters())
-    return *weights, *(getattr(layer, "track_running_stats", False) for layer in net.modules())

@@ -145,7 +145,7 @@ def test_a_checkpoint_describes_it(tmp_path):
     [
         (lambda: AWP(gamma=0), "gamma is 0, but it is a length above 0"),
         (lambda: AWP(warmup=-1), "warmup is -1"),
-        (lambda: StandardAT(net(), awp=AWP(), micro_batch=8), "not by micro_batch.s; leave one out"),
+        (lambda: StandardAT(net(), awp=AWP(), micro_batch=8), "not micro_batch's; leave one out"),
     ],
 )
 def test_what_cannot_be_is_refused(make, words):
