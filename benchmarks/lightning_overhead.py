@@ -39,7 +39,7 @@ def run_callbacks() -> list[L.Callback]:
 
 def rows(setting: Setting) -> list[dict[str, Any]]:
     """Each objective, and the textbook for the first; and the picture."""
-    net, nhwc = setting.narrow, {"channels_last": True}
+    net, nhwc = setting.narrow, {"channels_last": True, "cuda_graph": setting.cuda}
     few = max(1, setting.steps // SHARE)
     return [
         *single_step(StandardAT(net(), attack=RSFGSM(), **nhwc), setting),

@@ -10,7 +10,7 @@
 #   WHEELS   folder of wheels of packages that the machine lacks (none)
 #   JOBS     trainings side by side; a small net leaves the GPU waiting for Python (3)
 #   TABLES   of part co ("co-full co-full-eps16")
-#   FIT      further arguments of every training, as "--model.cuda_graph true"
+#   FIT      further arguments of every training (on a GPU "--model.cuda_graph true")
 #   SEEDS    of the trainings, as "[0, 1]" ([0])
 #   EVALUATE empty to leave the judgement to the validation images (yes)
 #   ONLY     methods of a table, as "[FGSM]" (all)
@@ -28,6 +28,7 @@ if [ -n "${WHEELS:-}" ]; then
   export PYTHONPATH=$PYTHONPATH:$WORK/site
 fi
 gpu=$(python3 -c "import torch; print('--gpu' if torch.cuda.is_available() else '')")
+[ -z "$gpu" ] || FIT=${FIT:---model.cuda_graph true}
 [ -n "$gpu" ] || [ -n "$quick" ] || { echo "no CUDA device is here; rehearse with --quick"; exit 1; }
 
 
@@ -59,7 +60,7 @@ pack() {
 
 case $part in
   tests)
-    python3 -m pytest -q -x --durations=5 tests/cuda
+    timeout -k 5 150 python3 -m pytest -q -n 8 --dist=load --durations=5 tests/cuda
     bench --quick --only training_step objectives faster evaluation generation
     ;;
   speed) bench --only limits training_step faster objectives thirty_epochs lightning_overhead evaluation generation attacks ;;

@@ -15,9 +15,11 @@ NOISE = (
     r"LightningCLI's args parameter is intended",  # that the arguments come from the shell is the rule here
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"You're using the WeightAveraging callback, but loading a checkpoint outside",  # to judge the average
+    r"The AccumulateGrad node's stream does not match",  # of a net recorded on a stream of its own, as torch does it
     r"Checkpoint directory .* exists and is not empty",  # of a run that goes on
 )
-ADVERTISEMENTS = ("litlogger", "LitLogger", "litmodels")
+# the last one advises tf32 for all matrix products, those of evaluations in float32 too
+ADVERTISEMENTS = ("litlogger", "LitLogger", "litmodels", "that has Tensor Cores")
 
 
 def keep_noise_away() -> None:
