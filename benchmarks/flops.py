@@ -142,9 +142,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser("python -m benchmarks.flops", description=__doc__)
     parser.add_argument("--peak", type=float, default=989, help="TFLOP/s of a GPU; default: H200, dense bf16")
-    parser.add_argument(
-        "--efficiency", type=float, default=0.13, help="share of the peak that is reached: measured for ResNet-18, else assumed"
-    )
+    parser.add_argument("--efficiency", type=float, default=0.13, help="share of the peak: ResNet-18's as measured")
     parser.add_argument("--link", type=float, default=50, help="GB/s out of a GPU; 50: InfiniBand NDR, 450: NVLink")
     return parser
 

@@ -1,7 +1,8 @@
 """The training step of every objective: against a textbook loop, and against the passes that it cannot do without.
 
 A narrow PreActResNet-18, images of 32x32. Ours and the floor run in bf16 autocast and NHWC memory; ours includes the
-optimizer's update, the floor does not (``benchmarks.bare``). On a GPU ours runs from CUDA graphs, the others do not. The textbook loop is ``benchmarks.textbook``'s.
+optimizer's update, the floor does not (``benchmarks.bare``). On a GPU ours runs from CUDA graphs, the others do not.
+The textbook loop is ``benchmarks.textbook``'s.
 """
 
 from dataclasses import dataclass
