@@ -42,6 +42,10 @@ class CudaGraphs:
             return self._replays[key](x, y, start)
         return attack(net, x, y, start, generator)
 
+    def forget(self) -> None:
+        """Give the graphs' memory back."""
+        self._replays.clear()
+
     def __getstate__(self) -> dict[str, Any]:
         """A copy records its own graphs: those of the original read the original's weights."""
         return {"most": self.most, "_replays": {}, "_situation": Situations()}

@@ -185,8 +185,11 @@ class AdversarialTraining(Judging):
         self._compilation.begin(self.net)
 
     def on_fit_end(self) -> None:
-        """The net runs as it is written again."""
+        """The net runs as it is written again, and graphs give their memory back."""
         self._compilation.end(self.net)
+        self._net_graphs.forget()
+        if self._graphs is not None:
+            self._graphs.forget()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """One attack and one update; returns the objective's outputs, with the labels "y"."""
@@ -294,7 +297,4 @@ class AdversarialTraining(Judging):
         if "logits" in outputs:
             self._step_log.add("train/clean_acc", accuracy(outputs["logits"], y), len(y))
         if due(self.trainer):
-            self._hand_over_means()
-            self.log("train/loss_step", outputs["loss"], prog_bar=True)
-            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-            self.log("lr", torch.full((), lr, device=self.device))  # a number would be copied, and the GPU waited for
+            self._hand_over(outputs["loss"])

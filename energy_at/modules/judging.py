@@ -90,9 +90,12 @@ class Judging(L.LightningModule):
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:
         self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True, prog_bar="robust" in name)
 
-    def _hand_over_means(self) -> None:
+    def _hand_over(self, loss: Tensor) -> None:
         for name, (value, count) in self._step_log.take().items():
             self._log_mean(name, value, count)
+        self.log("train/loss_step", loss, prog_bar=True)
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("lr", torch.full((), lr, device=self.device))  # a number would be copied, and the GPU waited for
 
 
 def exact(device: torch.device) -> torch.autocast:

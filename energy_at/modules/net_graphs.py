@@ -34,6 +34,10 @@ class NetGraphs:
         """The passes of the last loss are done with: their backward passes have been, or never will be."""
         self._passes = 0
 
+    def forget(self) -> None:
+        """Give the graphs' memory back."""
+        self._graphed.clear()
+
     def __call__(self, net: nn.Module, x: Images) -> Logits:
         """``net(x)``, [N, K]."""
         if not (self.wanted and recordable(x)):

@@ -7,6 +7,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from energy_at import FGSM, PGD, TRADES, AutoAttack, Digits, StandardAT
+from energy_at.attacks.cuda_graph import CudaGraphs
 from energy_at.models import SmallNet
 from energy_at.modules.compilation import Compilation, frozen
 from energy_at.types import InputError
@@ -91,11 +92,12 @@ def test_what_no_graph_can_hold_is_refused(options, message):
 def test_an_attack_is_recorded_once_its_radius_has_grown():
     module, recorded = StandardAT(SmallNet(width=4), attack=FGSM(eps=0.2), cuda_graph=True, eps_warmup=1.5), []
 
-    def graphs(attack, *arguments):
-        recorded.append((module.current_epoch, module.global_step, float(attack.eps)))
-        return attack(*arguments)
+    class Graphs(CudaGraphs):
+        def __call__(self, attack, *arguments):
+            recorded.append((module.current_epoch, module.global_step, float(attack.eps)))
+            return attack(*arguments)
 
-    module.on_fit_start, module._graphs = (lambda: None), graphs  # as if this were a CUDA device
+    module.on_fit_start, module._graphs = (lambda: None), Graphs()  # as if this were a CUDA device
     fit(module, epochs=3)
     assert recorded == [(1, 5, 0.2), (2, 6, 0.2), (2, 7, 0.2), (2, 8, 0.2)]
 

@@ -3,11 +3,13 @@
 import copy
 import pickle
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
 
-from energy_at import DER, FGSM, StandardAT
+from energy_at import DER, FGSM, Digits, StandardAT
+from energy_at.models import SmallNet
 from energy_at.modules import net_graphs
 from energy_at.modules.net_graphs import NetGraphs
 
@@ -152,6 +154,23 @@ def test_shapes_modes_and_frozen_weights_have_their_own_up_to_the_most(recorded)
     net.eval()
     passed()
     assert len(recorded) == 3
+
+
+def test_a_training_that_ends_gives_its_graphs_back(recorded, tmp_path):
+    module, seen = StandardAT(SmallNet(width=4), attack=FGSM(eps=0.1)), []
+    module._net_graphs = NetGraphs(True)
+
+    class Look(L.Callback):
+        def on_train_batch_end(self, *_):
+            seen.append(len(module._net_graphs._graphed))
+
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=1, limit_train_batches=2, limit_val_batches=0, callbacks=[Look()], **quiet
+    )
+    trainer.fit(module, Digits())
+    assert seen == [1, 1]
+    assert not module._net_graphs._graphed
 
 
 def test_a_copy_records_its_own(recorded):
