@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from energy_at.attacks.cuda_graph import Situations
 from energy_at.types import Images, Logits
@@ -12,9 +12,9 @@ from energy_at.types import Images, Logits
 class NetGraphs:
     """Calls a net; in an update's passes, its kernels and those of its backward pass are two launches each.
 
-    Gradients flow as through the net itself, whatever loss stands above it and whatever DDP or a gradient scaler do
-    beside it. What a graph cannot hold runs as it is written: passes without gradients, with gradients at the images,
-    on a device other than CUDA. A graph keeps its activations until its backward pass, so the passes of one step have
+    Gradients flow as through the net itself, whatever loss stands above it and whatever a gradient scaler does beside
+    it. What a graph cannot hold runs as it is written: passes without gradients, with gradients at the images, on a
+    device other than CUDA, or of one process among several. A graph keeps its activations until its backward pass, so the passes of one step have
     one each. One is recorded for each batch shape, mode and precision, up to ``most``; whatever comes after those runs
     eagerly. Dropout draws other numbers in a graph than outside.
 
@@ -59,8 +59,12 @@ class NetGraphs:
 
 
 def recordable(x: Images) -> bool:
-    """Whether a pass on these images is one of an update, on a device that has graphs."""
-    return x.is_cuda and torch.is_grad_enabled() and not x.requires_grad
+    """Whether a pass on these images is one of an update, on a device that has graphs, by the only process.
+
+    DistributedDataParallel keeps nodes of the weights' gradients that belong to the default stream, which a recording
+    must not touch.
+    """
+    return x.is_cuda and torch.is_grad_enabled() and not x.requires_grad and not distributed.is_initialized()
 
 
 def record(net: nn.Module, x: Images) -> nn.Module:
