@@ -14,9 +14,9 @@ class NetGraphs:
 
     Gradients flow as through the net itself, whatever loss stands above it and whatever a gradient scaler does beside
     it. What a graph cannot hold runs as it is written: passes without gradients, with gradients at the images, on a
-    device other than CUDA, or of one process among several. A graph keeps its activations until its backward pass, so the passes of one step have
-    one each. One is recorded for each batch shape, mode and precision, up to ``most``; whatever comes after those runs
-    eagerly. Dropout draws other numbers in a graph than outside.
+    device other than CUDA, or of one process among several. A graph keeps its activations until its backward pass, so
+    the passes of one step have one each. One is recorded for each batch shape, mode and precision, up to ``most``;
+    whatever comes after those runs eagerly. Dropout draws other numbers in a graph than outside.
 
     Args:
         wanted: whether anything is recorded at all.
