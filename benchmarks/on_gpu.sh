@@ -9,7 +9,8 @@
 #   DATA     CIFAR-10 as JPEG files: train/<class>/*.jpg and test/<class>/*.jpg (data/cifar10-jpeg)
 #   WHEELS   folder of wheels of packages that the machine lacks (none)
 #   JOBS     trainings side by side; a small net leaves the GPU waiting for Python (3)
-#   TABLES   of part co ("co-full co-full-eps16")
+#   ROWS     groups of part speed, as "faster thirty_epochs" (all; a part that is cut off leaves those that are done)
+#   TABLES   of part co ("co-full-eps16-short co-full co-full-eps16")
 #   FIT      further arguments of every training (on a GPU "--model.cuda_graph true")
 #   SEEDS    of the trainings, as "[0, 1]" ([0])
 #   EVALUATE empty to leave the judgement to the validation images (yes)
@@ -63,8 +64,8 @@ case $part in
     timeout -k 5 150 python3 -m pytest -q -n 8 --dist=load --durations=5 tests/cuda
     bench --quick --only training_step objectives faster evaluation generation
     ;;
-  speed) bench --only limits training_step faster objectives thirty_epochs lightning_overhead evaluation generation attacks ;;
-  co) for name in ${TABLES:-co-full co-full-eps16}; do table "$name"; done ;;
+  speed) bench --only ${ROWS:-faster thirty_epochs training_step lightning_overhead generation attacks evaluation objectives limits} ;;
+  co) for name in ${TABLES:-co-full-eps16-short co-full co-full-eps16}; do table "$name"; done ;;
   ro) table ro-full ;;
   weat) table weat-full ;;
   generate)
