@@ -26,6 +26,10 @@ class StepLog:
         self._kept.clear()
         return means
 
+    def forget(self) -> None:
+        """Drop what an epoch that broke off has left."""
+        self._kept.clear()
+
 
 def due(trainer: Any) -> bool:
     """Whether loggers write after the training step that a trainer is in, or no step of the epoch comes after it."""

@@ -6,15 +6,17 @@ import lightning as L
 import pytest
 import torch
 
+from energy_at import FGSM, Digits, StandardAT
+from energy_at.models import SmallNet
 from energy_at.step_log import StepLog, due
 
 
 class Steps(L.LightningModule):
     """Logs the same numbers both ways."""
 
-    def __init__(self, sizes):
+    def __init__(self):
         super().__init__()
-        self.sizes, self.layer, self.step_log = sizes, torch.nn.Linear(1, 1), StepLog()
+        self.layer, self.step_log = torch.nn.Linear(1, 1), StepLog()
 
     def training_step(self, batch, batch_idx):
         value, count = batch[0].float().mean(), len(batch[0])
@@ -44,7 +46,7 @@ class Steps(L.LightningModule):
 def test_an_epochs_mean_is_that_of_every_step(options, tmp_path):
     numbers = torch.randn(45, generator=torch.Generator().manual_seed(0))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(numbers), batch_size=6)  # the last has 3
-    module = Steps(6)
+    module = Steps()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "barebones": False}
     trainer = L.Trainer(
         **{"max_epochs": 2, **quiet, "enable_model_summary": False, "accelerator": "cpu", **options},
@@ -64,6 +66,39 @@ def test_means_weigh_every_image_alike_and_are_given_once():
     assert {name: (float(mean), count) for name, (mean, count) in means.items()} == {"a": (2.0, 4), "b": (2.0, 4)}
     assert not means["a"][0].requires_grad
     assert log.take() == {}
+
+
+def test_what_a_broken_epoch_left_is_no_part_of_the_next_one(tmp_path):
+    class Broken(L.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.max_epochs == 7 and trainer.global_step == 2:
+                raise RuntimeError("broken")
+
+    def fitted(module, epochs):
+        trainer = L.Trainer(
+            max_epochs=epochs,
+            limit_train_batches=4,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            callbacks=[Broken()],
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(module, Digits(augment=False))
+        return trainer.callback_metrics
+
+    def fresh():
+        torch.manual_seed(0)
+        return StandardAT(SmallNet(width=4), attack=FGSM(eps=0.1))
+
+    broken = fresh()
+    with pytest.raises(RuntimeError, match="broken"):
+        fitted(broken, 7)
+    broken.net = fresh().net
+    torch.testing.assert_close(fitted(broken, 1), fitted(fresh(), 1))
 
 
 @pytest.mark.parametrize(

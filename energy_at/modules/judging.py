@@ -39,6 +39,10 @@ class Judging(L.LightningModule):
         """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
         return full_precision(self._net_graphs(self.net, x))
 
+    def on_train_epoch_start(self) -> None:
+        """An epoch's means are of its own steps."""
+        self._step_log.forget()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Every process attacks the same net, the one that a checkpoint holds: so a resumed training is the same."""
         share_statistics(self.net)

@@ -128,6 +128,7 @@ class Stub:
 
     global_step, current_epoch, global_rank, optimizers = 1, 0, 0, [torch.optim.SGD([torch.zeros(1)], lr=0.1)]
     precision_plugin = None
+    is_last_batch, should_stop, fast_dev_run, max_steps, log_every_n_steps = False, False, False, -1, 50
 
 
 def bare(module, monkeypatch):
@@ -165,8 +166,10 @@ def test_peak_memory_follows_the_micro_batch_and_not_the_batch(gpu, monkeypatch)
 
 
 def test_micro_batch_auto_halves_until_the_memory_suffices(gpu, monkeypatch):
-    module = bare(StandardAT(residual_net(), attack=PGD(steps=1), micro_batch="auto").to(gpu).eval(), monkeypatch)
-    whole = bare(StandardAT(residual_net(), attack=PGD(steps=1)).to(gpu).eval(), monkeypatch)
+    # x* is x: where a gradient is near 0, kernels for other sizes may change its sign, and with it a pixel
+    attack = PGD(eps=0, alpha=2 / 255, steps=1)
+    module = bare(StandardAT(residual_net(), attack=attack, micro_batch="auto").to(gpu).eval(), monkeypatch)
+    whole = bare(StandardAT(residual_net(), attack=attack).to(gpu).eval(), monkeypatch)
     x, y = images(2048, gpu)
     peak(whole, x, y)  # the libraries choose their kernels, and take their workspaces
     for parameter in whole.parameters():
@@ -181,9 +184,8 @@ def test_micro_batch_auto_halves_until_the_memory_suffices(gpu, monkeypatch):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, gpu)
     assert module._micro_batches.size < len(y)
-    # other kernels for other sizes: a gradient near 0 may change its sign, and with it a pixel of x*
-    parted, once = (torch.cat([parameter.grad.flatten() for parameter in m.parameters()]) for m in (module, whole))
-    assert (parted - once).norm() < 0.02 * once.norm()
+    for one, other in zip(module.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4)
 
 
 class NoWaiting(L.Callback):
@@ -228,7 +230,7 @@ def test_graphs_train_the_same_net_bit_for_bit(kind, gpu, tmp_path):
     assert same_weights(plain, faster)
 
 
-@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER, GradAlign], ids=named)
+@pytest.mark.parametrize("kind", [StandardAT, TRADES, LinearDER, AAER, MART, *NOISY[:2]], ids=named)
 def test_a_compiled_step_trains_the_same_net(kind, gpu, tmp_path):
     plain, faster = built(kind), built(kind, compile=True)
     fit(plain, tmp_path / "plain", gpu)
