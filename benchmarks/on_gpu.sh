@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One part of the proof at full size, on one GPU, from the checkout and without a network:
 #
-#   bash benchmarks/on_gpu.sh tests|speed|co|ro|weat|generate [--quick]
+#   bash benchmarks/on_gpu.sh tests|speed|co|ro|weat|generate|dual [--quick]
 #
 # A part that was cut off goes on from its checkpoints when it is run again. --quick rehearses it, on the CPU too.
 #   OUT      folder of the results (runs/gpu)
@@ -18,7 +18,7 @@
 #   NET      checkpoint that part generate draws from (the newest best one in WORK)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-part=${1:?"name a part: tests, speed, co, ro, weat or generate"}
+part=${1:?"name a part: tests, speed, co, ro, weat, generate or dual"}
 quick=${2:-}
 OUT=${OUT:-runs/gpu} DATA=${DATA:-data/cifar10-jpeg} JOBS=${JOBS:-3} FIT=${FIT:-} ONLY=${ONLY:-} SEEDS=${SEEDS:-[0]} evaluating=${EVALUATE-yes}
 WORK=${WORK:-$OUT/work}
@@ -59,6 +59,41 @@ pack() {
   cat "$OUT/$1.md" 2>/dev/null || echo "no training of $1 is done yet; the same command goes on"
 }
 
+# One training of part dual; it goes on where it was cut off
+stage() {
+  local folder=$WORK/dual/$1 last
+  last=$(ls "$folder"/*/version_0/checkpoints/last.ckpt 2>/dev/null || true)
+  if [ -n "$last" ]; then
+    python3 -m energy_at fit --resume "${last%/checkpoints/last.ckpt}"
+  else
+    python3 -m energy_at fit --trainer.default_root_dir "$folder" --data.root "$DATA" --trainer.limit_test_batches 0 "${@:2}" $FIT \
+      ${quick:+--model.net.width 4 --trainer.max_epochs 2 --trainer.limit_train_batches 3 --trainer.limit_val_batches 1}
+  fi
+}
+
+net_of() { ls "$WORK/dual/$1"/*/version_0/checkpoints/last.ckpt; }
+
+# A robust net in L2, the same net after dual training, and a standard one that judges what they draw; as at 16x16 pixels
+# in docs/results_generation.md, at full size
+dual() {
+  local wide="--model.net.width 64 --data.batch_size 512 --seed_everything 0" net start drawn
+  stage first -c cifar10jpeg_pgd_at.yaml $wide --trainer.max_epochs 20 \
+    --model.attack.norm L2 --model.attack.eps 0.5 --model.attack.alpha 0.15 --model.attack.steps 5
+  stage dual -c cifar10jpeg_pgd_dualat.yaml $wide --model.window 4000 --trainer.max_epochs 6 --model.classifier "$(net_of first)"
+  stage judge -c cifar10jpeg_pgd_at.yaml --model.attack.eps 0 --model.attack.steps 1 --trainer.max_epochs 15 --seed_everything 100
+  for net in first dual; do
+    python3 -m energy_at evaluate -c eval_cifar10_l2.yaml --data ImageFolder --data.root "$DATA" --ckpt_path "$(net_of $net)" \
+      --only "[pgd-20]" --count "$([ -n "$quick" ] && echo 20 || echo 1000)" --output "$WORK/dual/evaluate-$net"
+    cp "$WORK/dual/evaluate-$net"/*.csv "$OUT/dual-evaluate-$net.csv"
+    for start in "GaussianInit --targets false --sampler.normalize true --sampler.step_size 0.1 --sampler.noise 0 --sampler.steps 20" \
+      "ClassPCA --net_neighbours false" "LocalPCA --net_neighbours true"; do
+      drawn=$net-${start%% *}
+      python3 -m energy_at generate -c generate_cifar10jpeg.yaml --data.root "$DATA" --ckpt_path "$(net_of $net)" \
+        --judge "$(net_of judge)" --init $start --n "$([ -n "$quick" ] && echo 20 || echo 2000)" --output "$WORK/dual/$drawn"
+    done
+  done
+}
+
 case $part in
   tests)
     timeout -k 5 150 python3 -m pytest -q -n 8 --dist=load --durations=5 tests/cuda
@@ -68,6 +103,7 @@ case $part in
   co) for name in ${TABLES:-co-full-eps16-short co-full co-full-eps16}; do table "$name"; done ;;
   ro) table ro-full ;;
   weat) table weat-full ;;
+  dual) dual ;;
   generate)
     net=${NET:-$(ls -t "$WORK"/*-full*/*/*/part*/checkpoints/best.ckpt 2>/dev/null | head -1 || true)}
     [ -n "$net" ] || { echo "no net is in $WORK yet; run part co first, with the same WORK, or give NET"; exit 2; }
@@ -78,5 +114,5 @@ case $part in
       cp "$WORK/generate/$start"/*.json "$OUT/generate-$start.json"
     done
     ;;
-  *) echo "no part is called $part; it is tests, speed, co, ro, weat or generate" && exit 2 ;;
+  *) echo "no part is called $part; it is tests, speed, co, ro, weat, generate or dual" && exit 2 ;;
 esac

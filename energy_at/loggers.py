@@ -17,6 +17,7 @@ from torch import Tensor
 from energy_at.evaluation.examples import COLUMNS, IMAGES, Examples
 from energy_at.files import appending, write_file, writing
 
+RUNS = "runs"  # folder of all runs
 INIT_TIMEOUT_S = 30
 
 
@@ -66,7 +67,7 @@ class CSVLogger(LightningCSVLogger):
         version: of the run; None counts up.
     """
 
-    def __init__(self, save_dir: str = "runs", name: str | None = None, version: int | str | None = None) -> None:
+    def __init__(self, save_dir: str = RUNS, name: str | None = None, version: int | str | None = None) -> None:
         # absolute, so that a checkpoint's path means the same wherever the run is resumed
         super().__init__(os.path.abspath(save_dir), name=name or "run", version=version)
 
@@ -133,7 +134,7 @@ class WandbLogger(LightningWandbLogger):
         self,
         project: str = "energy-at",
         name: str | None = None,
-        save_dir: str = "runs",
+        save_dir: str = RUNS,
         offline: bool = False,
         log_model: bool | Literal["all"] = False,
         options: dict[str, Any] | None = None,

@@ -50,7 +50,7 @@ from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
-from energy_at.loggers import CSVLogger, process_rank
+from energy_at.loggers import RUNS, CSVLogger, process_rank
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError, require
@@ -129,20 +129,23 @@ class EnergyCLI(LightningCLI):
         parser.add_argument("--resume_in", type=Literal["run", "new"], default="run", help=RESUME_IN)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a callback that is asked for twice; name the run's folder, and that of a SLURM job's checkpoints."""
+        """Refuse a callback that is asked for twice; name the run's folder, and find a SLURM job's checkpoint."""
         config = self.config[self.config.subcommand]
         _require_each_once(config.trainer.callbacks or [])
+        _name_runs(config)
         self.job = job_of(config, partial(self.parser.dump, self.config, skip_none=False))
-        if self.job is not None:
-            # Lightning goes on from the newest checkpoint there, whichever job has written it
-            config.trainer.default_root_dir = str(self.job.folder)
-            if self.config.subcommand == "fit":
-                config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
+        if self.job is not None and self.config.subcommand == "fit":
+            config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
         self._look_at_checkpoint(config)
-        loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
-        for logger in loggers:
-            if isinstance(logger, Namespace) and logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
-                logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Lightning's, which goes on from the newest checkpoint in its folder, whichever job has written it.
+
+        So a SLURM job has a folder of its own, which the run's config.yaml does not hand to another job.
+        """
+        if self.job is not None:
+            kwargs["default_root_dir"] = str(self.job.folder)
+        return super().instantiate_trainer(**kwargs)
 
     def instantiate_classes(self) -> None:
         """Build data, module and trainer.
@@ -266,6 +269,16 @@ def _require_each_once(callbacks: list[Namespace]) -> None:
             callback not in callbacks[:i],
             f"trainer.callbacks has {name} twice; leave out one of the configs that bring it",
         )
+
+
+def _name_runs(config: Namespace) -> None:
+    """The config's name for a run without one, in the folder that is named for all a training leaves."""
+    loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
+    for logger in (logger for logger in loggers if isinstance(logger, Namespace)):
+        if config.trainer.default_root_dir is not None and logger.init_args.get("save_dir") == RUNS:
+            logger.init_args.save_dir = str(config.trainer.default_root_dir)
+        if logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
+            logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
 
 
 def _run_name(configs: list[Path]) -> str | None:

@@ -14,7 +14,7 @@ from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
 from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
-from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, evenly, held_out
 from energy_at.types import require, require_one_of
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -190,7 +190,7 @@ class ImageData(L.LightningDataModule, ABC):
         """The loader of a split without augmentation."""
 
     def _divided(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the images that are trained on and of those held out."""
+        """Indices of the images that are trained on, and of those held out: of any first ones all classes' share."""
         count = len(labels)
         held = max(1, round(self.val_size * count)) if 0 < self.val_size < 1 else int(self.val_size)
         require(
@@ -198,6 +198,7 @@ class ImageData(L.LightningDataModule, ABC):
             f"val_size={self.val_size} holds out {held} of {count} training images in {self.root}; lower val_size",
         )
         kept, validation = held_out(labels, held)
+        validation = validation[evenly(labels[validation])]  # for Trainer(limit_val_batches=...)
         if self.train_size is None:
             return kept, validation
         require(

@@ -35,12 +35,22 @@ def held_out(labels: np.ndarray, count: int, seed: int = SPLIT_SEED) -> tuple[np
     Returns:
         Sorted indices ``[N - count]`` and ``[count]``.
     """
+    ranked = evenly(labels, seed)
+    return np.sort(ranked[count:]), np.sort(ranked[:count])
+
+
+def evenly(labels: np.ndarray, seed: int = SPLIT_SEED) -> np.ndarray:
+    """Indices ``[N]`` in a random order of which every beginning has each class's share, to within one image.
+
+    Args:
+        labels: int ``[N]``.
+        seed: of the order.
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     sizes = np.unique(labels, return_counts=True)[1]
-    within = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
-    ranked = by_class[np.argsort(within, kind="stable")]
-    return np.sort(ranked[count:]), np.sort(ranked[:count])
+    within = np.concatenate([np.empty(0), *((np.arange(size) + 0.5) / size for size in sizes)])
+    return by_class[np.argsort(within, kind="stable")]
 
 
 class TrainBatches:

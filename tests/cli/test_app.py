@@ -89,6 +89,16 @@ def test_two_processes_share_a_run_and_its_folder(tmp_path):
     assert files_in(log.parent) == LEFT
 
 
+def test_all_that_a_training_leaves_is_in_the_folder_that_is_named_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = [*SMALL, "--trainer.max_epochs=1", "--trainer.limit_test_batches=0"]
+    assert main(["fit", *short, "--trainer.default_root_dir=there"]) == 0
+    assert main(["fit", *short, "--trainer.default_root_dir=there", "--trainer.logger.save_dir=logs"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "logs"}
+    for folder in ("there", "logs"):
+        assert (tmp_path / folder / "digits_rsfgsm_der" / "version_0" / "checkpoints" / "last.ckpt").is_file()
+
+
 def test_the_saved_config_repeats_the_run(run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "--config", str(run_folder / "config.yaml")]) == 0

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import lightning as L
 import pytest
 import torch
+import yaml
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from energy_at.cli import main
@@ -91,6 +92,8 @@ def test_a_requeued_job_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
         monkeypatch.setenv("SLURM_JOB_ID", job)
         assert main(fit) == 0
     assert_same_runs(tmp_path)
+    saved = [yaml.safe_load(path.read_text()) for path in Path("runs/digits_rsfgsm_der").rglob("config.yaml")]
+    assert [config["trainer"]["default_root_dir"] for config in saved] == [None, None]  # else a third would share it
 
 
 def test_a_job_whose_node_has_failed_goes_on_from_its_last_epoch(tmp_path, monkeypatch):

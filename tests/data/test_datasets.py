@@ -100,6 +100,15 @@ def test_the_held_out_part_does_not_depend_on_the_seed():
 
 
 @pytest.mark.parametrize("kind", CASES, ids=lambda kind: kind.__name__)
+def test_the_first_images_held_out_are_of_all_classes_though_a_folder_lists_one_after_another(kind, tmp_path):
+    CASES[kind](tmp_path)
+    labels = np.asarray(ready(kind(tmp_path, val_size=0.4)).labels("val"))
+    shares = np.bincount(labels) / len(labels)
+    for count in range(1, len(labels)):
+        assert np.abs(np.bincount(labels[:count], minlength=len(shares)) - shares * count).max() < 1 + 1e-9
+
+
+@pytest.mark.parametrize("kind", CASES, ids=lambda kind: kind.__name__)
 def test_train_size_keeps_that_many_images_of_every_class_and_the_same_held_out_ones(kind, tmp_path):
     CASES[kind](tmp_path)
     whole, few = ready(kind(tmp_path, val_size=0.2)), ready(kind(tmp_path, val_size=0.2, train_size=10))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, generator, held_out
+from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, evenly, generator, held_out
 from energy_at.types import InputError
 
 
@@ -90,6 +90,16 @@ def test_held_out_part_is_stratified_and_complete(count, classes):
     assert len(held) == count
     share = np.bincount(labels, minlength=classes) * count / 60
     assert np.abs(np.bincount(labels[held], minlength=classes) - share).max() < 1 + 1e-9
+
+
+@pytest.mark.parametrize("sizes", [[60], [30, 30], [5, 20, 35]], ids=str)
+def test_every_beginning_of_an_even_order_has_each_class_by_its_share(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    order = evenly(labels)
+    assert sorted(order) == list(range(60))
+    for count in range(1, 61):
+        found = np.bincount(labels[order[:count]], minlength=len(sizes))
+        assert np.abs(found - np.array(sizes) * count / 60).max() < 1 + 1e-9
 
 
 def test_chosen_images_come_in_their_order_and_each_once():
