@@ -66,7 +66,7 @@ stage() {
   if [ -n "$last" ]; then
     python3 -m energy_at fit --resume "${last%/checkpoints/last.ckpt}"
   else
-    python3 -m energy_at fit --trainer.default_root_dir "$folder" --data.root "$DATA" --trainer.limit_test_batches 0 "${@:2}" $FIT \
+    python3 -m energy_at fit "${@:2}" --trainer.default_root_dir "$folder" --data.root "$DATA" --trainer.limit_test_batches 0 $FIT \
       ${quick:+--model.net.width 4 --trainer.max_epochs 2 --trainer.limit_train_batches 3 --trainer.limit_val_batches 1}
   fi
 }
@@ -85,13 +85,25 @@ dual() {
     python3 -m energy_at evaluate -c eval_cifar10_l2.yaml --data ImageFolder --data.root "$DATA" --ckpt_path "$(net_of $net)" \
       --only "[pgd-20]" --count "$([ -n "$quick" ] && echo 20 || echo 1000)" --output "$WORK/dual/evaluate-$net"
     cp "$WORK/dual/evaluate-$net"/*.csv "$OUT/dual-evaluate-$net.csv"
-    for start in "GaussianInit --targets false --sampler.normalize true --sampler.step_size 0.1 --sampler.noise 0 --sampler.steps 20" \
+    for start in "GaussianInit --net_neighbours false --targets false --sampler.normalize true --sampler.step_size 0.1 --sampler.noise 0 --sampler.steps 20" \
       "ClassPCA --net_neighbours false" "LocalPCA --net_neighbours true"; do
       drawn=$net-${start%% *}
       python3 -m energy_at generate -c generate_cifar10jpeg.yaml --data.root "$DATA" --ckpt_path "$(net_of $net)" \
-        --judge "$(net_of judge)" --init $start --n "$([ -n "$quick" ] && echo 20 || echo 2000)" --output "$WORK/dual/$drawn"
+        --judge "$(net_of judge)" --init $start --batch_size 500 --output "$WORK/dual/$drawn" \
+        --n "$([ -n "$quick" ] && echo 20 || echo 2000)" --train_count "$([ -n "$quick" ] && echo 2000 || echo 50000)"
+      cp "$WORK/dual/$drawn/generation.json" "$OUT/dual-$drawn.json"
+      cp "$WORK/dual/$drawn/grid.png" "$OUT/dual-$drawn.png"
     done
   done
+  for net in first dual; do cut -d, -f1-4 "$OUT/dual-evaluate-$net.csv" | sed "s/^/$net,/"; done
+  python3 -c "import json, sys
+print('net and start            Frechet  diversity  agreement  steps')
+for path in sys.argv[1:]:
+    found = json.load(open(path))
+    judge, chains = found['quality']['judge'], found['chains']
+    name = path.rpartition('/dual-')[2].removesuffix('.json')
+    print(f'{name:<24} {judge[\"frechet_distance\"]:7.3f}  {judge[\"relative_diversity\"]:9.3f}  {judge[\"agreement\"]:9.3f}  {chains[\"mean_steps\"]:5.1f}')
+" "$OUT"/dual-*-*.json
 }
 
 case $part in

@@ -17,7 +17,7 @@ from energy_at.cli.app import EnergyCLI, parser_options
 from energy_at.cli.commands import command_parser
 from energy_at.cli.config_files import packaged_configs
 from energy_at.cli.evaluate import chosen, evaluate
-from energy_at.cli.reproduce import configs_first
+from energy_at.cli.first_look import configs_first
 from energy_at.corruptions import BENCHMARK
 from energy_at.modules import AdversarialTraining
 from tests.data.standins import (

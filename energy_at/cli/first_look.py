@@ -44,6 +44,7 @@ SHORT_FORMS = {  # which `expanded` takes, and no parser knows
     "push": "energy-at push RUN --output FOLDER is the same as with --run RUN.",
     "reproduce": "energy-at reproduce co-jpeg16 takes the config reproduce/co-jpeg16.yaml.",
 }
+CONFIG_FLAGS = ("-c", "--config")
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models
@@ -88,7 +89,7 @@ def first_look(args: Sequence[str]) -> str | None:
         return f"energy-at {__version__}"
     _check_known(args[0], COMMANDS, "command")
     lightning = args[0] in LIGHTNING_COMMANDS  # the parser knows the other commands' sections
-    for name in values_of(args, "-c", "--config"):
+    for name in values_of(args, *CONFIG_FLAGS):
         _check_config(name, SECTIONS if lightning else None)
     if not lightning:
         return None
@@ -103,17 +104,36 @@ def first_look(args: Sequence[str]) -> str | None:
 def expanded(args: Sequence[str]) -> list[str]:
     """The arguments in full: a table's name stands for its definition, and a run for its config and last checkpoint.
 
+    All configs come before all flags.
+
     Raises:
-        FirstLookError: if the run to be resumed is none.
+        FirstLookError: if the run to be resumed is none, or no config follows the flag of one.
     """
-    if args and args[0] == "fit":
-        return [args[0], *_resumed(args[1:])]
-    if len(args) < 2 or args[0] not in FUNCTIONS or args[1].startswith("-"):
-        return list(args)
-    if args[0] == "push":
-        return [args[0], "--run", *args[1:]]
-    name = args[1] if args[1].endswith(".yaml") else f"{args[0]}/{args[1]}.yaml"
-    return [args[0], "--config", name, *args[2:]]
+    command, rest = args[:1], args[1:]
+    if command == ["fit"]:
+        rest = _resumed(rest)
+    elif rest and command[0] in FUNCTIONS and not rest[0].startswith("-"):
+        rest = ["--run", *rest] if command == ["push"] else ["--config", _table(command[0], rest[0]), *rest[1:]]
+    return [*command, *configs_first(rest)]
+
+
+def configs_first(args: Sequence[str]) -> list[str]:
+    """The same arguments with all configs before all flags, so that a flag wins over a config wherever it stands.
+
+    Raises:
+        FirstLookError: if no config follows the flag of one.
+    """
+    list(values_of(args, *CONFIG_FLAGS))
+    configs: list[str] = []
+    flags: list[str] = []
+    for arg, before in zip(args, ["", *args], strict=False):
+        is_config = arg.partition("=")[0] in CONFIG_FLAGS or before in CONFIG_FLAGS
+        (configs if is_config else flags).append(arg)
+    return configs + flags
+
+
+def _table(command: str, name: str) -> str:
+    return name if name.endswith(".yaml") else f"{command}/{name}.yaml"
 
 
 def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:

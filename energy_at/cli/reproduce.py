@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from energy_at.cli.children import ended_together
+from energy_at.cli.first_look import configs_first
 from energy_at.cli.trials import Trial
 from energy_at.evaluation.comparison import lines_of, summary
 from energy_at.evaluation.comparison_figure import draw_comparison
@@ -15,7 +16,6 @@ from energy_at.evaluation.tables import csv_text
 from energy_at.files import as_a_whole, write_file
 from energy_at.types import InputError, require, require_one_of
 
-CONFIG_FLAGS = ("-c", "--config")
 Judged = Literal["best", "last"]
 
 
@@ -78,16 +78,6 @@ def reproduce(
     write_table(trials, folder / name, title)
     require(not failures, "; ".join(failures))
     print(f"Results: {folder / name}.md, .csv and .png")
-
-
-def configs_first(args: Sequence[str]) -> list[str]:
-    """The same arguments with all configs before all flags, so that a flag wins over a config wherever it stands."""
-    configs: list[str] = []
-    flags: list[str] = []
-    for arg, before in zip(args, ["", *args], strict=False):
-        is_config = arg.partition("=")[0] in CONFIG_FLAGS or before in CONFIG_FLAGS
-        (configs if is_config else flags).append(arg)
-    return configs + flags
 
 
 def write_table(trials: Sequence[Trial], path: Path, title: str) -> None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from energy_at.cli import main
-from energy_at.cli.first_look import COMMANDS, SECTIONS, FirstLookError, first_look
+from energy_at.cli.first_look import COMMANDS, SECTIONS, FirstLookError, configs_first, first_look
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def config(tmp_path):
         (["dance"], "'dance' is no command; use one of fit, validate, test"),
         (["fit", "--config", "cifar10_pgd_de.yaml"], "there is no config cifar10_pgd_de.yaml; give cifar10_pgd_"),
         (["fit", "-c"], "-c needs a value behind it"),
+        (["evaluate", "--count", "8", "--config"], "--config needs a value behind it"),
         (["fit", "--ckpt_path", "absent.ckpt"], "there is no checkpoint absent.ckpt; give a file"),
         (["test", f"--ckpt_path={__file__}"], f"{__file__} is no checkpoint; give"),
         (["fit", "--modle.eps", "3"], "'modle' is no flag; did you mean model?"),
@@ -54,6 +55,26 @@ def test_a_config_that_cannot_be_meant_is_refused(tmp_path, content, words):
 def test_what_can_be_meant_passes(config):
     flags = [f"--{section}.key=1" for section in SECTIONS]
     assert first_look(["fit", f"--config={config}", "-c", "digits_rsfgsm_der.yaml", *flags, "--print_config"]) is None
+
+
+def test_configs_come_before_flags_and_both_keep_their_order():
+    args = ["--a=1", "-c", "x.yaml", "--b", "2", "--config=y.yaml", "--a=3"]
+    assert configs_first(args) == ["-c", "x.yaml", "--config=y.yaml", "--a=1", "--b", "2", "--a=3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["fit", "--trainer.max_epochs=7", "-c", "digits_pgd_at.yaml"], "  max_epochs: 7\n"),
+        (["fit", "--model.attack.eps", "0.125", "--config=digits_pgd_at.yaml"], "        eps: 0.125\n"),
+        (["evaluate", "--data.eval_batch_size=7", "-c", "eval_digits.yaml"], "    eval_batch_size: 7\n"),
+    ],
+    ids=["trainer", "model", "evaluate"],
+)
+def test_a_flag_wins_over_a_config_that_stands_behind_it(args, line, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*args, "--print_config"])
+    assert line in capsys.readouterr().out
 
 
 def test_the_sections_are_those_of_the_parser(tmp_path):

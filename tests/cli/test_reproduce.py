@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from energy_at.cli import main, trials
-from energy_at.cli.reproduce import configs_first
 from energy_at.cli.trials import Trial
 from energy_at.types import InputError
 from tests.cli.test_lock import another
@@ -186,11 +185,6 @@ def test_a_failure_is_told_with_its_log_and_leaves_the_others(tmp_path, monkeypa
     assert said.startswith("energy-at: bad, seed 3: energy-at fit ended with code 2 (energy-at: weight is -1")
     assert said.rstrip().endswith("fit-part0.log")
     assert [line["method"] for line in lines_of(tmp_path)] == ["RS-FGSM"]
-
-
-def test_flags_win_over_configs_and_the_later_over_the_earlier():
-    args = ["--a=1", "-c", "x.yaml", "--b", "2", "--config=y.yaml", "--a=3"]
-    assert configs_first(args) == ["-c", "x.yaml", "--config=y.yaml", "--a=1", "--b", "2", "--a=3"]
 
 
 @pytest.mark.parametrize(
