@@ -29,7 +29,7 @@ class Attack(ABC):
         seed: of the attack's own generator.
 
     Raises:
-        InputError: if eps is negative or not finite, or the norm unknown.
+        InputError: if eps is negative, not finite or wider than all images in Linf, or the norm unknown.
     """
 
     def __init__(self, eps: RatioLike = Ratio("8/255"), norm: Norm = "Linf", seed: int = 0) -> None:
@@ -41,6 +41,10 @@ class Attack(ABC):
             f"eps is {self.eps}, but a radius is finite and at least 0; write for example eps: 8/255",
         )
         require_one_of("norm", norm, THREATS)
+        require(
+            norm != "Linf" or self.eps <= 1,
+            f"eps is {self.eps} in Linf, but images lie in [0, 1]; for grey levels write for example eps: 8/255",
+        )
         self._generators: dict[torch.device, torch.Generator] = {}
 
     def __call__(

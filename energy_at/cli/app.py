@@ -131,7 +131,10 @@ class EnergyCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse a callback that is asked for twice; name the run's folder, and find a SLURM job's checkpoint."""
         config = self.config[self.config.subcommand]
-        _require_each_once(config.trainer.callbacks or [])
+        _require_each_once(_all_of(config.trainer.callbacks))
+        for name, kept in {"enable_checkpointing": True, "barebones": False}.items():
+            refused = f"trainer.{name} leaves out the checkpoints, which a training ends by judging; write {kept}"
+            require(config.trainer[name] in (None, kept), refused)
         _name_runs(config)
         self.job = job_of(config, partial(self.parser.dump, self.config, skip_none=False))
         if self.job is not None and self.config.subcommand == "fit":
@@ -165,7 +168,7 @@ class EnergyCLI(LightningCLI):
 
     def _with_our_bar(self, callbacks: list[L.Callback]) -> list[L.Callback]:
         """The callbacks, with this package's progress bar in place of Lightning's, unless a bar was asked for."""
-        given = self.config_init[self.config_init.subcommand].trainer.callbacks or []
+        given = _all_of(self.config_init[self.config_init.subcommand].trainer.callbacks)
         if any(isinstance(callback, AnyBar) for callback in given):
             return callbacks
         return [ProgressBar() if isinstance(callback, AnyBar) else callback for callback in callbacks]
@@ -273,12 +276,16 @@ def _require_each_once(callbacks: list[Namespace]) -> None:
 
 def _name_runs(config: Namespace) -> None:
     """The config's name for a run without one, in the folder that is named for all a training leaves."""
-    loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
-    for logger in (logger for logger in loggers if isinstance(logger, Namespace)):
+    for logger in (logger for logger in _all_of(config.trainer.logger) if isinstance(logger, Namespace)):
         if config.trainer.default_root_dir is not None and logger.init_args.get("save_dir") == RUNS:
             logger.init_args.save_dir = str(config.trainer.default_root_dir)
         if logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
             logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
+
+
+def _all_of(option: Any) -> list[Any]:
+    """What an option says that may name one, several or none."""
+    return option if isinstance(option, list) else [] if option is None else [option]
 
 
 def _run_name(configs: list[Path]) -> str | None:

@@ -3,9 +3,11 @@
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
+from inspect import isabstract
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,6 +16,13 @@ import energy_at
 from energy_at.modules.describe import init_parameters
 from energy_at.types import InputError
 
+PARTS = ("attacks", "callbacks", "data", "generation", "loggers", "models", "modules")
+PLACES = tuple(f"energy_at.{part}" for part in PARTS)
+KINDS = {  # of options of which the parser's message does not say what they want
+    "net": ("torch.nn", "Module"),
+    "init": ("energy_at.generation", "ClassInit"),
+    "attacks": ("energy_at.attacks", "Attack"),
+}
 SHOW = "--print_config shows every option"
 UNKNOWN_OPTION = (
     r"Option '([^']+)' is not accepted",
@@ -64,20 +73,25 @@ def root_reason(error: BaseException) -> str:
 def one_line(message: str) -> str:
     """The reason at the heart of a nested parser message, with the option that it concerns."""
     message = re.sub(r"\S{200,}", _short, " ".join(message.split()))
-    key = _found(r'Parser key "([^"]+)"', message)
+    key = _found(r'Parser key "(?!None")([^"]+)"', message)
+    named = f"{key}: " if key else ""
     if missing := _found(r"the following arguments are required: (.+)", message):
         return f"{missing} must be given; give a config that does, as -c FILE.yaml, or --{missing.split(',')[0]}"
     for pattern in UNKNOWN_OPTION:
         if name := _found(pattern, message):
             return _no_such_option(name)
     if name := _found(r"Expected a dot import path string: (\S+)", message):
-        return f"{key}: {_no_such_class(name)}" if key else _no_such_class(name)
+        return f"{named}{_no_such_class(name, message)}"
+    if "linked_targets" in message:
+        return (
+            f"{named}a function was given, expected a class; for a net of torchvision write TorchvisionNet and its name"
+        )
     if "Expected an instantiatable class" in message:
         return f"{key} has options under a name that no config gives; name its class too"
     if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
-        return f"{key}: {reason}"
+        return f"{named}{reason}"
     if reason := _found(r"Not of type \w+: (.+?) - Expected", message):
-        return f"{key}: {reason}"
+        return f"{named}{reason}"
     if key and "Given value: {" in message and "class_path" not in message.rsplit("Given value: ", 1)[1]:
         return f"{key} has no class_path; name the class, or put the config that does before this one"
     expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
@@ -100,16 +114,44 @@ def _no_such_option(name: str) -> str:
         return f"{name} belongs to no option; write -c before a config, and -- before an option"
     classes = [value for value in map(energy_at.__getattr__, energy_at.__all__) if isinstance(value, type)]
     known = {option for cls in classes for option in init_parameters(cls) or ()}
-    close = get_close_matches(name, known - {name}, n=1, cutoff=0.65)
+    if name in known:
+        owners = [cls.__name__ for cls in classes if name in (init_parameters(cls) or ()) and not isabstract(cls)]
+        return f"there is no option {name} at this place, but of {_some_of(owners)}; {SHOW}"
+    close = get_close_matches(name, known, n=1, cutoff=0.65)
     return f"there is no option {name}; {f'did you mean {close[0]}? ' if close else ''}{SHOW}"
 
 
-def _no_such_class(name: str) -> str:
+def _no_such_class(name: str, message: str) -> str:
     if name in energy_at.__all__:
         return f"{name} is a class of another kind; {SHOW}"
-    close = get_close_matches(name, energy_at.__all__, n=1)
-    remedy = f"did you mean {close[0]}?" if close else "write a class of energy_at, or a dotted path to your own"
+    fitting = _fitting(message)
+    close = get_close_matches(name, {*fitting, *energy_at.__all__}, n=1)
+    one_of = _some_of(fitting) if fitting else "a class of energy_at"
+    remedy = f"did you mean {close[0]}?" if close else f"write {one_of}, or a dotted path to your own"
     return f"there is no class {name}; {remedy}"
+
+
+def _fitting(message: str) -> list[str]:
+    """Names of this package's classes that the parser would take."""
+    kinds = re.findall(r"<class '([\w.]+)\.(\w+)'>", message)
+    kinds += [kind for key, kind in KINDS.items() if f'Parser key "{key}"' in message]
+    bases = [getattr(import_module(module), name) for module, name in kinds]
+    found = {cls for base in bases for cls in _subclasses(base) if cls.__module__.startswith(PLACES)}
+    nets = {cls for cls in found if cls.__module__.startswith("energy_at.models.")}
+    public = {cls.__name__ for cls in nets or found if not isabstract(cls)}
+    return sorted(public & {*energy_at.__all__} or public)
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    below: type
+    for below in type.__subclasses__(cls):
+        yield below
+        yield from _subclasses(below)
+
+
+def _some_of(names: Sequence[str], most: int = 8) -> str:
+    shown = [*names[:most], "another"] if len(names) > most else list(names)
+    return " or ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def _plain(kind: str) -> str:

@@ -14,7 +14,7 @@ from energy_at.modules.net_graphs import NetGraphs
 from energy_at.net_state import share_statistics
 from energy_at.seeding import seeded_generator
 from energy_at.step_log import StepLog
-from energy_at.types import Images, Labels, Logits
+from energy_at.types import Images, Labels, Logits, require
 
 Batch: TypeAlias = tuple[Images, Labels]
 
@@ -88,6 +88,10 @@ class Judging(L.LightningModule):
     def _prepared(self, batch: Batch) -> Batch:
         x, y = batch
         own: Any = self.dtype
+        require(
+            own not in (torch.float16, torch.bfloat16),
+            "weights in half precision lose an attack's steps; write precision: bf16-mixed or 16-mixed",
+        )
         x = x.to(torch.promote_types(x.dtype, own))  # float64 under precision: 64-true
         return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
 

@@ -48,6 +48,7 @@ def test_no_attack_leaves_the_ball_or_the_range(
     net, y = random_linear(pixels, 4, seed, scale, dtype), labels(shape[0], 4, seed)
     given_start = x + 2 if start == "given" else None
     restarts = 1 if start == "zero" else restarts
+    eps = min(eps, 1.0) if norm == "Linf" else eps
     attack = PGD(eps, alpha, steps, norm, loss, "uniform" if start == "given" else start, restarts, seed=seed)
     x_adv = attack(net, x, y, start=given_start)
     assert_valid(x_adv, x, eps, norm)
