@@ -80,27 +80,38 @@ def one_line(message: str) -> str:
     for pattern in UNKNOWN_OPTION:
         if name := _found(pattern, message):
             return _no_such_option(name)
+    return _about_a_class(message, named) or _about_a_value(message, key) or message
+
+
+def _about_a_class(message: str, named: str) -> str | None:
     if name := _found(r"Expected a dot import path string: (\S+)", message):
         return f"{named}{_no_such_class(name, message)}"
+    if several := re.search(r"Multiple subclasses with name (\w+)\..*?ambiguity: ([\w., ]+)\.", message):
+        return f"{named}several classes are called {several[1]}; write one of {several[2]}"
     if "linked_targets" in message:
         return (
-            f"{named}a function was given, expected a class; for a net of torchvision write TorchvisionNet and its name"
+            f"{named}that is a function, expected a class; for a net of torchvision write TorchvisionNet and its name"
         )
     if "Expected an instantiatable class" in message:
-        return f"{key} has options under a name that no config gives; name its class too"
-    if reason := _found(r"Problem with given class_path '[^']+': (.+?)(?: - |$)", message):
-        return f"{named}{reason}"
-    if reason := _found(r"Not of type \w+: (.+?) - Expected", message):
-        return f"{named}{reason}"
+        return f"{named}options are given under a name that no config gives; name its class too"
+    for pattern in (r"Problem with given class_path '[^']+': (.+?)(?: - |$)", r"Not of type \w+: (.+?) - Expected"):
+        if reason := _found(pattern, message):
+            return f"{named}{reason}"
+    return None
+
+
+def _about_a_value(message: str, key: str | None) -> str | None:
     if key and "Given value: {" in message and "class_path" not in message.rsplit("Given value: ", 1)[1]:
         return f"{key} has no class_path; name the class, or put the config that does before this one"
     expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
     kinds = " or ".join(kind for kind in expected if kind != "NoneType")
     value = _found(r"(?:Given|Got) value: ([{[].*|\S+)", message)
-    if key and value and expected:
-        kinds += f'; write "[{value}]"' if kinds == "list" else ""
-        return f"{key} is {value}, expected {kinds}" if kinds else f"{key} cannot be {value}; {SHOW}"
-    return message
+    if not (key and value and expected):
+        return None
+    if kinds == "dict":
+        return f"{key} is {value}, but each one has a name; write for example --{key}.NAME {value}"
+    kinds += f'; write "[{value}]"' if kinds == "list" else ""
+    return f"{key} is {value}, expected {kinds}" if kinds else f"{key} cannot be {value}; {SHOW}"
 
 
 def _short(match: re.Match[str]) -> str:

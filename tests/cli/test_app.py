@@ -198,7 +198,11 @@ def test_print_config_shows_everything(capsys):
             ["--model.net=resnet18"],
             "net: there is no class resnet18; write DMPreActResNet, DMWideResNet, PreActResNet,",
         ),
-        (["--model.net=torchvision.models.resnet18"], "net: a function was given, expected a class; for a net of tor"),
+        (["--model.net=torchvision.models.resnet18"], "net: that is a function, expected a class; for a net of torc"),
+        (
+            ["--model.net=ResNet"],
+            "net: several classes are called ResNet; write one of torchvision.models.ResNet, energy",
+        ),
         (["--trainer.logger=Tensor"], "trainer.logger: there is no class Tensor; write CSVLogger or WandbLogger, or a"),
         (
             ["--model.attack.eps=8"],

@@ -134,6 +134,7 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
         (["--net=tests.cli.test_evaluate.a_net", "--only=[apgd]"], "only 'apgd' is unknown; use fgsm or pgd"),
         (["--net=tests.cli.test_evaluate.a_net", "--attacks.pgd.steps=0"], "steps is 0, but an attack takes"),
         (["--net=tests.cli.test_evaluate.a_net", "--attacks.new", "PDG"], "there is no class PDG; did you mean PGD?"),
+        (["--attacks", "PGD"], "attacks is PGD, but each one has a name; write for example --attacks.NAME PGD"),
         (
             ["--net=tests.cli.test_evaluate.a_net", "--devices=gpu"],
             "`devices` selected with `CPUAccelerator` should be",
