@@ -8,7 +8,7 @@ from torch import nn
 from energy_at.attacks import Attack
 from energy_at.attacks.base import caller_state_kept
 from energy_at.net_state import in_mode
-from energy_at.types import Images, InputError, require
+from energy_at.types import Images, InputError, Labels, require
 
 
 def check_images(x: Images) -> None:
@@ -22,10 +22,8 @@ def check_images(x: Images) -> None:
         x.dim() == 4 and len(x) > 0 and x.is_floating_point(), f"images are {shape}; give floating point [N, C, H, W]"
     )
     low, high = float(x.min()), float(x.max())
-    require(
-        low >= 0 and high <= 1,
-        f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; leave normalisation to the net",
-    )
+    remedy = "divide them by 255" if low >= 0 and high > 2 else "leave normalisation to the net"
+    require(low >= 0 and high <= 1, f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; {remedy}")
 
 
 def check_attacks(attacks: Mapping[str, Attack]) -> None:
@@ -39,6 +37,22 @@ def check_attacks(attacks: Mapping[str, Attack]) -> None:
             not getattr(attack, "targeted", False),
             f"attack {name!r} is targeted, and would take the true labels for its targets; wrap it: Targeted(attack)",
         )
+
+
+def check_batch(net: nn.Module, x: Images, y: Labels) -> None:
+    """Refuse what a net cannot be trained on; see ``check_net``.
+
+    Raises:
+        InputError: as ``check_net``, and if y is not int64 [N] with the net's classes.
+    """
+    classes = check_net(net, x)
+    shape = f"{str(y.dtype).removeprefix('torch.')} {list(y.shape)}"
+    require(y.dtype == torch.int64 and y.shape == x.shape[:1], f"labels are {shape}; give int64 [{len(x)}]")
+    low, high = int(y.min()), int(y.max())
+    require(
+        low >= 0 and high < classes,
+        f"labels reach from {low} to {high}, but the net has {classes} classes, the first of which is 0; give it more",
+    )
 
 
 def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import FGSM, PGD, Attack
 from energy_at.energy import full_precision
+from energy_at.evaluation.checks import check_batch, check_images
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.micro_batch import Outputs
 from energy_at.modules.net_graphs import NetGraphs
@@ -44,7 +45,14 @@ class Judging(L.LightningModule):
         self._step_log.forget()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Every process attacks the same net, the one that a checkpoint holds: so a resumed training is the same."""
+        """Every process attacks the same net, the one that a checkpoint holds: so a resumed training is the same.
+
+        Raises:
+            InputError: if the training's first batch is not what the net can be trained on.
+        """
+        if self.current_epoch == batch_idx == 0:
+            with self._compilation.eager():
+                check_batch(self.net, *self._prepared(batch))
         share_statistics(self.net)
 
     def on_validation_start(self) -> None:
@@ -54,6 +62,8 @@ class Judging(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
         x, y = self._prepared(batch)
+        if batch_idx == 0:
+            check_images(x)
         outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
         with exact(self.device), self._compilation.eager():
             x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
@@ -63,6 +73,8 @@ class Judging(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """Clean accuracy and accuracy under ``test_attack``; returns the logits for the callbacks."""
         x, y = self._prepared(batch)
+        if batch_idx == 0:
+            check_images(x)
         return self._judge(x, y, self.test_attack, "test", batch_idx)
 
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
@@ -86,6 +98,8 @@ class Judging(L.LightningModule):
         return seeded_generator(self.device, self.seed, batch_idx, self.global_rank)
 
     def _prepared(self, batch: Batch) -> Batch:
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        require(pair, "the loader's batches are no pairs; let them be (images [N, C, H, W], labels [N])")
         x, y = batch
         own: Any = self.dtype
         require(

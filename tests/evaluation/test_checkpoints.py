@@ -247,7 +247,7 @@ def test_a_net_that_is_no_classifier_is_refused(function, message):
     ("x", "message"),
     [
         (X - 0.5, "images reach from -0.5 to 0.5, but lie in .0, 1.; leave normalisation to the net"),
-        (X * 255, "images reach from 0 to 255"),
+        (X * 255, "images reach from 0 to 255, but lie in .0, 1.; divide them by 255"),
         (X * torch.nan, "images reach from nan"),
         ((X * 255).to(torch.uint8), "images are uint8"),
         (X[0], r"images are float32 \[1, 4, 4\]"),

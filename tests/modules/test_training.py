@@ -8,11 +8,13 @@ import lightning as L
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from energy_at import DER, FGSM, PGD, RSFGSM, TRADES, Digits, EnergyLogger, EnergyPlot, OverfittingMonitor, StandardAT
 from energy_at.models import SmallNet
 from energy_at.modules import Cyclic
 from energy_at.modules.finite import NonFiniteLossError
+from energy_at.types import InputError
 
 
 def small_net():
@@ -45,6 +47,54 @@ def fit(module, folder, epochs=1, ckpt_path=None, **options):
     runner = trainer(folder, epochs, **options)
     runner.fit(module, Digits(augment=True), ckpt_path=ckpt_path, weights_only=True)
     return runner
+
+
+class TwoAnswers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+
+    def forward(self, x):
+        return self.net(x), None
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "net", "words"),
+    [
+        (
+            lambda x: (x - 0.5) / 0.25,
+            None,
+            small_net,
+            "images reach from -2 to 2, but .*leave normalisation to the net",
+        ),
+        (lambda x: (255 * x).byte(), None, small_net, "images reach from 0 to 255, but .*divide them by 255"),
+        (lambda x: x[:, 0], None, small_net, r"images are float32 \[20, 8, 8\]; give floating point"),
+        (lambda x: x.repeat(1, 3, 1, 1), None, small_net, "images have 3 channels, but the net takes 1"),
+        (None, lambda y: y + 5, small_net, "labels reach from 5 to 14, but the net has 10 classes"),
+        (None, lambda y: y.int(), small_net, r"labels are int32 \[20\]; give int64 \[20\]"),
+        (None, lambda y: torch.eye(10)[y], small_net, r"labels are float32 \[20, 10\]; give int64 \[20\]"),
+        (None, None, TwoAnswers, "the net returns a tuple; wrap it"),
+    ],
+    ids=["normalised", "bytes", "flat", "channels", "classes", "int32", "one-hot", "tuple"],
+)
+def test_batches_that_a_loader_of_ones_own_gets_wrong_are_refused(tmp_path, images, labels, net, words):
+    x, y = torch.linspace(0, 1, 20 * 64).view(20, 1, 8, 8), torch.arange(20) % 10
+    given = TensorDataset(images(x) if images else x, labels(y) if labels else y)
+    with pytest.raises(InputError, match=words):
+        trainer(tmp_path, 1).fit(StandardAT(net(), attack=FGSM(eps=0.1)), DataLoader(given, 20))
+
+
+def test_batches_that_are_no_pairs_are_refused(tmp_path):
+    alone = DataLoader(TensorDataset(torch.rand(4, 1, 8, 8)), 2)
+    with pytest.raises(InputError, match="the loader's batches are no pairs"):
+        trainer(tmp_path, 1).fit(StandardAT(small_net(), attack=FGSM(eps=0.1)), alone)
+
+
+def test_images_that_are_only_judged_are_looked_at_too(tmp_path):
+    given = DataLoader(TensorDataset(torch.full((2, 1, 8, 8), -1.0), torch.zeros(2, dtype=torch.int64)), 2)
+    for judge in (trainer(tmp_path, 1).validate, trainer(tmp_path, 1).test):
+        with pytest.raises(InputError, match="images reach from -1 to -1"):
+            judge(StandardAT(small_net()), given)
 
 
 def same_weights(one, other):
