@@ -73,15 +73,16 @@ stage() {
 
 net_of() { ls "$WORK/dual/$1"/*/version_0/checkpoints/last.ckpt; }
 
-# A robust net in L2, the same net after dual training, and a standard one that judges what they draw; as at 16x16 pixels
-# in docs/results_generation.md, at full size
+# A robust net in L2, the same net after dual training, one trained by PGD alone for about as long as both, and a standard
+# one that judges what they draw; as at 16x16 pixels in docs/results_generation.md, at full size
 dual() {
   local wide="--model.net.width 64 --data.batch_size 512 --seed_everything 0" net start drawn
-  stage first -c cifar10jpeg_pgd_at.yaml $wide --trainer.max_epochs 20 \
-    --model.attack.norm L2 --model.attack.eps 0.5 --model.attack.alpha 0.15 --model.attack.steps 5
+  local robust="-c cifar10jpeg_pgd_at.yaml $wide --model.attack.norm L2 --model.attack.eps 0.5 --model.attack.alpha 0.15 --model.attack.steps 5"
+  stage first $robust --trainer.max_epochs 20
   stage dual -c cifar10jpeg_pgd_dualat.yaml $wide --model.window 4000 --trainer.max_epochs 6 --model.classifier "$(net_of first)"
   stage judge -c cifar10jpeg_pgd_at.yaml --model.attack.eps 0 --model.attack.steps 1 --trainer.max_epochs 15 --seed_everything 100
-  for net in first dual; do
+  for net in first dual alone; do
+    [ $net != alone ] || stage alone $robust --trainer.max_epochs 60
     python3 -m energy_at evaluate -c eval_cifar10_l2.yaml --data ImageFolder --data.root "$DATA" --ckpt_path "$(net_of $net)" \
       --only "[pgd-20]" --count "$([ -n "$quick" ] && echo 20 || echo 1000)" --output "$WORK/dual/evaluate-$net"
     cp "$WORK/dual/evaluate-$net"/*.csv "$OUT/dual-evaluate-$net.csv"
@@ -95,7 +96,7 @@ dual() {
       cp "$WORK/dual/$drawn/grid.png" "$OUT/dual-$drawn.png"
     done
   done
-  for net in first dual; do cut -d, -f1-4 "$OUT/dual-evaluate-$net.csv" | sed "s/^/$net,/"; done
+  for net in first dual alone; do cut -d, -f1-4 "$OUT/dual-evaluate-$net.csv" | sed "s/^/$net,/"; done
   python3 -c "import json, sys
 print('net and start            Frechet  diversity  agreement  steps')
 for path in sys.argv[1:]:
