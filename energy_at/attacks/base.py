@@ -46,6 +46,7 @@ class Attack(ABC):
             f"eps is {self.eps} in Linf, but images lie in [0, 1]; for grey levels write for example eps: 8/255",
         )
         self._generators: dict[torch.device, torch.Generator] = {}
+        self._looked_at: list[bool] = []  # a list, which the attack shares with its scaled copies
 
     def __call__(
         self,
@@ -66,7 +67,13 @@ class Attack(ABC):
 
         Returns:
             x_adv, detached, with the shape, dtype and device of x.
+
+        Raises:
+            InputError: if the first images that it sees are not in [0, 1]; every further look would wait for the GPU.
         """
+        if len(x) and not self._looked_at:
+            check_range(x)
+            self._looked_at.append(True)
         with caller_state_kept(net, x):
             x, y = x.detach().clone(), y.clone()  # a tensor made in inference mode cannot enter a graph
             start = None if start is None else start.detach().to(x, copy=True)
@@ -115,6 +122,17 @@ class Disturbance(Attack):
     def adversarial(self) -> bool:
         """See ``Attack``."""
         return False
+
+
+def check_range(x: Images) -> None:
+    """Refuse what are no images in [0, 1].
+
+    Raises:
+        InputError: naming the range, and what has probably happened to them.
+    """
+    low, high = float(x.min()), float(x.max())
+    remedy = "divide them by 255" if low >= 0 and high > 2 else "leave normalisation to the net"
+    require(low >= 0 and high <= 1, f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; {remedy}")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from energy_at.attacks import Attack
-from energy_at.attacks.base import caller_state_kept
+from energy_at.attacks.base import caller_state_kept, check_range
 from energy_at.net_state import in_mode
 from energy_at.types import Images, InputError, Labels, require
 
@@ -21,9 +21,7 @@ def check_images(x: Images) -> None:
     require(
         x.dim() == 4 and len(x) > 0 and x.is_floating_point(), f"images are {shape}; give floating point [N, C, H, W]"
     )
-    low, high = float(x.min()), float(x.max())
-    remedy = "divide them by 255" if low >= 0 and high > 2 else "leave normalisation to the net"
-    require(low >= 0 and high <= 1, f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; {remedy}")
+    check_range(x)
 
 
 def check_attacks(attacks: Mapping[str, Attack]) -> None:

@@ -405,3 +405,21 @@ def test_the_random_start_lies_where_the_single_step_attack_has_it():
     x = images(6, 3, 2, 2)
     assert torch.equal(PGD(0.1).draw_start(x), RSFGSM(0.1).draw_start(x))
     assert distances(PGD(0.1).draw_start(x), x, "Linf").max() <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.linspace(-2, 2, 32).view(2, 1, 4, 4), "images reach from -2 to 2, .*; leave normalisation to the net"),
+        (torch.linspace(0, 255, 32).view(2, 1, 4, 4), "images reach from 0 to 255, .*; divide them by 255"),
+        (torch.full((2, 1, 4, 4), torch.nan), "images reach from nan"),
+    ],
+    ids=["normalised", "grey levels", "nan"],
+)
+def test_the_first_images_are_refused_outside_of_the_range_also_by_a_scaled_copy(x, words):
+    net, y, attack = random_linear(16, 3, 0, 1.0, torch.float32), labels(2, 3), PGD(0.1)
+    for refusing in (attack, attack.scaled(0.5)):
+        with pytest.raises(InputError, match=words):
+            refusing(net, x, y)
+    attack.scaled(0.5)(net, x.nan_to_num(0).clamp(0, 1), y)
+    attack(net, x, y)  # looked at already: a look at a tensor of the GPU waits for it
