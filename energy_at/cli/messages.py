@@ -144,7 +144,7 @@ def _no_such_class(name: str, message: str) -> str:
 
 def _fitting(message: str) -> list[str]:
     """Names of this package's classes that the parser would take."""
-    kinds = re.findall(r"<class '([\w.]+)\.(\w+)'>", message)
+    kinds = re.findall(r"<class '((?:energy_at|lightning|torch)\.[\w.]+)\.(\w+)'>", message)
     kinds += [kind for key, kind in KINDS.items() if f'Parser key "{key}"' in message]
     bases = [getattr(import_module(module), name) for module, name in kinds]
     found = {cls for base in bases for cls in _subclasses(base) if cls.__module__.startswith(PLACES)}
