@@ -142,10 +142,7 @@ class EnergyCLI(LightningCLI):
         self._look_at_checkpoint(config)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """Lightning's, which goes on from the newest checkpoint in its folder, whichever job has written it.
-
-        So a SLURM job has a folder of its own, which the run's config.yaml does not hand to another job.
-        """
+        """Lightning's, which goes on from the newest checkpoint in its folder: so a SLURM job has one of its own."""
         if self.job is not None:
             kwargs["default_root_dir"] = str(self.job.folder)
         return super().instantiate_trainer(**kwargs)
@@ -257,12 +254,14 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See Lightning."""
-        text = self.parser.dump(self.config, skip_none=False)
+        config = self.config.clone()
+        if stage == "fit":
+            config.ckpt_path = None  # the file repeats the training, and does not go on with it
+        text = self.parser.dump(config, skip_none=False)
         write_file(Path(self._folder or ".") / self.config_filename, text)
-        config = yaml.safe_load(text)
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
-                logger.log_hyperparams(config)
+                logger.log_hyperparams(yaml.safe_load(text))
 
 
 def _require_each_once(callbacks: list[Namespace]) -> None:

@@ -94,6 +94,7 @@ def test_a_requeued_job_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
     assert_same_runs(tmp_path)
     saved = [yaml.safe_load(path.read_text()) for path in Path("runs/digits_rsfgsm_der").rglob("config.yaml")]
     assert [config["trainer"]["default_root_dir"] for config in saved] == [None, None]  # else a third would share it
+    assert [config["ckpt_path"] for config in saved] == [None, None]  # else it would go on with one of them
 
 
 def test_a_job_whose_node_has_failed_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
