@@ -16,8 +16,7 @@ SMALL_FLOPS = 1e9  # of a batch's forward pass; docs/performance.md says how it 
 
 def ours(nets: Iterable[nn.Module]) -> bool:
     """Whether all of these nets, within their defenses, are this package's, of which it is known what suits them."""
-    inner = (net.net if isinstance(net, EnergyDescent) else net for net in nets)
-    return all(type(net).__module__.startswith("energy_at.") for net in inner)
+    return all(type(_inside(net)).__module__.startswith("energy_at.") for net in nets)
 
 
 def in_channels_last(nets: Iterable[nn.Module], device: torch.device, asked: bool | None) -> bool:
@@ -44,9 +43,17 @@ def suit_threads(nets: Collection[nn.Module], data: ImageData, batch_size: int, 
 
 
 def flops(net: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Of one image's forward pass, two for a multiplication with its addition; the net is left as it was found."""
+    """Of one image's forward pass, two for a multiplication with its addition; the net is left as it was found.
+
+    Of the net within its defense, whose gradients the counter does not let through.
+    """
+    net = _inside(net)
     parameter = next(net.parameters())
     image = torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device)
     with in_mode(net, False), torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(image)
     return int(counter.get_total_flops())
+
+
+def _inside(net: nn.Module) -> nn.Module:
+    return net.net if isinstance(net, EnergyDescent) else net

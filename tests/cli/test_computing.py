@@ -45,6 +45,16 @@ def test_a_small_batch_takes_one_thread(width, threads):
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_a_defended_net_takes_as_many_threads_as_the_net_inside():
+    small, large = (SmallNet(width=width, in_channels=1) for width in (4, 64))
+    assert flops(EnergyDescent(small), (1, 8, 8)) == flops(small, (1, 8, 8))
+    suit_threads([EnergyDescent(large)], Digits(), 500, CPU)
+    assert torch.get_num_threads() == 2
+    suit_threads([EnergyDescent(small)], Digits(), 500, CPU)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_the_largest_of_several_nets_decides():
     suit_threads([SmallNet(width=width, in_channels=1) for width in (4, 64)], Digits(), 500, CPU)
     assert torch.get_num_threads() == 2
