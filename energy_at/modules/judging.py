@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import FGSM, PGD, Attack
 from energy_at.energy import full_precision
-from energy_at.evaluation.checks import check_batch, check_images
+from energy_at.evaluation.checks import check_batch
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.micro_batch import Outputs
 from energy_at.modules.net_graphs import NetGraphs
@@ -62,8 +62,6 @@ class Judging(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """Clean, single-step and multi-step accuracy; returns the logits for the callbacks."""
         x, y = self._prepared(batch)
-        if batch_idx == 0:
-            check_images(x)
         outputs = self._judge(x, y, self.val_attack, "val", batch_idx)
         with exact(self.device), self._compilation.eager():
             x_single = self._single_step_attack()(self.net, x, y, generator=self._judging_generator(batch_idx))
@@ -73,8 +71,6 @@ class Judging(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """Clean accuracy and accuracy under ``test_attack``; returns the logits for the callbacks."""
         x, y = self._prepared(batch)
-        if batch_idx == 0:
-            check_images(x)
         return self._judge(x, y, self.test_attack, "test", batch_idx)
 
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
