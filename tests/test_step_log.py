@@ -10,6 +10,14 @@ from energy_at import FGSM, Digits, StandardAT
 from energy_at.models import SmallNet
 from energy_at.step_log import StepLog, due
 
+QUIET = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
+
 
 class Steps(L.LightningModule):
     """Logs the same numbers both ways."""
@@ -47,9 +55,8 @@ def test_an_epochs_mean_is_that_of_every_step(options, tmp_path):
     numbers = torch.randn(45, generator=torch.Generator().manual_seed(0))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(numbers), batch_size=6)  # the last has 3
     module = Steps()
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "barebones": False}
     trainer = L.Trainer(
-        **{"max_epochs": 2, **quiet, "enable_model_summary": False, "accelerator": "cpu", **options},
+        **{"max_epochs": 2, **QUIET, "barebones": False, **options},
         default_root_dir=tmp_path,
     )
     trainer.fit(module, loader)
@@ -79,13 +86,9 @@ def test_what_a_broken_epoch_left_is_no_part_of_the_next_one(tmp_path):
             max_epochs=epochs,
             limit_train_batches=4,
             limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            accelerator="cpu",
             callbacks=[Broken()],
             default_root_dir=tmp_path,
+            **QUIET,
         )
         trainer.fit(module, Digits(augment=False))
         return trainer.callback_metrics

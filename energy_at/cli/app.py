@@ -259,9 +259,10 @@ class SaveConfig(SaveConfigCallback):
             config.ckpt_path = None  # the file repeats the training, and does not go on with it
         text = self.parser.dump(config, skip_none=False)
         write_file(Path(self._folder or ".") / self.config_filename, text)
+        settings = yaml.safe_load(text)
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
-                logger.log_hyperparams(yaml.safe_load(text))
+                logger.log_hyperparams(settings)
 
 
 def _require_each_once(callbacks: list[Namespace]) -> None:

@@ -17,10 +17,8 @@ def check_images(x: Images) -> None:
     Raises:
         InputError: if x is not [N, C, H, W], floating point, finite and in [0, 1].
     """
-    shape = f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
-    require(
-        x.dim() == 4 and len(x) > 0 and x.is_floating_point(), f"images are {shape}; give floating point [N, C, H, W]"
-    )
+    fits = x.dim() == 4 and len(x) > 0 and x.is_floating_point()
+    require(fits, f"images are {_kind(x)}; give floating point [N, C, H, W]")
     check_range(x)
 
 
@@ -44,8 +42,7 @@ def check_batch(net: nn.Module, x: Images, y: Labels) -> None:
         InputError: as ``check_net``, and if y is not int64 [N] with the net's classes.
     """
     classes = check_net(net, x)
-    shape = f"{str(y.dtype).removeprefix('torch.')} {list(y.shape)}"
-    require(y.dtype == torch.int64 and y.shape == x.shape[:1], f"labels are {shape}; give int64 [{len(x)}]")
+    require(y.dtype == torch.int64 and y.shape == x.shape[:1], f"labels are {_kind(y)}; give int64 [{len(x)}]")
     low, high = int(y.min()), int(y.max())
     require(
         low >= 0 and high < classes,
@@ -87,3 +84,7 @@ def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:
     )
     require(bool(logits.isfinite().all()), "the net returns logits that are no finite numbers; check its weights")
     return logits.shape[1]
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

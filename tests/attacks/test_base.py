@@ -255,6 +255,14 @@ def test_a_radius_that_is_negative_or_not_finite_is_refused_with_the_remedy(eps,
             attack(eps=eps)
 
 
+def test_a_radius_in_grey_levels_is_refused_in_linf_alone():
+    for attack in (FGSM, RSFGSM, PGD):
+        with pytest.raises(InputError, match=r"eps is 8 in Linf, but images lie in .0, 1.; .* eps: 8/255"):
+            attack(eps="8")
+        assert attack(eps=1).eps == 1
+    assert PGD(eps=8, norm="L2").eps == 8
+
+
 def test_an_unknown_norm_is_refused_with_the_remedy():
     with pytest.raises(InputError, match="norm 'L1' is unknown; use Linf or L2"):
         PGD(norm="L1")
