@@ -12,7 +12,8 @@ from PIL import Image
 from energy_at.files import WriteError
 from energy_at.types import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FILES = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} images"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # also under another's suffix; some others have Pillow run programs
 REMEDY = "replace or remove this image"
 
@@ -64,8 +65,13 @@ def in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def is_image(name: str) -> bool:
+    """Whether a file is called as images are; hidden ones, such as those that other systems leave behind, are none."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def images_in(folder: Path) -> list[str]:
-    """The sorted paths of a folder's image files, by their suffix.
+    """The sorted paths of a folder's image files.
 
     Raises:
         InputError: if something with such a name is no file.
@@ -73,7 +79,7 @@ def images_in(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with readable(folder, "correct the folder"), os.scandir(folder) as entries:
-        images = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+        images = [entry for entry in entries if is_image(entry.name)]
     for entry in images:
         _require_file(entry)
     return sorted(entry.path for entry in images)

@@ -14,10 +14,11 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "files", "reading", "lengths", "seeding", "net_state", "step_log", "undeclared"}
+FOUNDATION = {"types", "describe", "files", "reading", "lengths", "seeding", "net_state", "step_log", "undeclared"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "corruptions", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
+    "describe": {"types"},
     "files": {"types"},
     "reading": {"types", "files"},
     "lengths": {"types"},

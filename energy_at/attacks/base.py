@@ -8,14 +8,15 @@ from math import inf
 from typing import Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from energy_at.attacks.threat import THREATS, Norm, ThreatModel
+from energy_at.describe import Described
 from energy_at.net_state import statistics_kept
 from energy_at.types import Images, Labels, Ratio, RatioLike, require, require_one_of
 
 
-class Attack(ABC):
+class Attack(Described, ABC):
     """``attack(net, x, y) -> x_adv``: adversarial images within the threat model.
 
     The net is used in the mode in which it is given (call ``net.eval()`` first where that is meant). Its mode, its
@@ -69,8 +70,11 @@ class Attack(ABC):
             x_adv, detached, with the shape, dtype and device of x.
 
         Raises:
-            InputError: if the first images that it sees are not in [0, 1]; every further look would wait for the GPU.
+            InputError: if images or labels are of another form, the net is no module, or the first images that it sees
+                are not in [0, 1]; every further look would wait for the GPU.
         """
+        require(isinstance(net, nn.Module), f"the net is a {type(net).__name__}; wrap it in a torch.nn.Module")
+        check_form(x, y)
         if len(x) and not self._looked_at:
             check_range(x)
             self._looked_at.append(True)
@@ -124,6 +128,27 @@ class Disturbance(Attack):
         return False
 
 
+def check_form(x: Images, y: Labels) -> None:
+    """Refuse what are no images and their labels; only their form is looked at, for which no GPU is waited for.
+
+    Raises:
+        InputError: if x is not floating point [N, C, H, W], or y not int64 [N].
+    """
+    check_image_form(x)
+    fits = isinstance(y, Tensor) and y.dtype == torch.int64 and y.shape == x.shape[:1]
+    require(fits, f"labels are {_kind(y)}; give int64 [{len(x)}]")
+
+
+def check_image_form(x: Images) -> None:
+    """Refuse what are no images.
+
+    Raises:
+        InputError: if x is not floating point [N, C, H, W].
+    """
+    fits = isinstance(x, Tensor) and x.dim() == 4 and x.is_floating_point()
+    require(fits, f"images are {_kind(x)}; give floating point [N, C, H, W]")
+
+
 def check_range(x: Images) -> None:
     """Refuse what are no images in [0, 1].
 
@@ -146,3 +171,9 @@ def caller_state_kept(net: nn.Module, x: Images) -> Iterator[None]:
         statistics_kept(net),
     ):
         yield
+
+
+def _kind(given: object) -> str:
+    if not isinstance(given, Tensor):
+        return f"a {type(given).__name__}"
+    return f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"

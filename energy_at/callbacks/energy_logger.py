@@ -154,6 +154,12 @@ def _names(*further: str) -> tuple[str, ...]:
     return (*QUANTITIES, *SHARES, *further)
 
 
+def metric_names(stage: str) -> list[str]:
+    """What the means and standard deviations of a stage are logged as."""
+    nothing = torch.zeros(len(_names(CONTRAST)))
+    return list(_named(stage, nothing, nothing))
+
+
 def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
     """Means, and standard deviations of all but shares; contrastive images come last, where there are any."""
     means = dict(zip(_names(CONTRAST), mean, strict=False))

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import ProgressBar as AnyBar, WeightAveraging
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar as AnyBar, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -29,7 +30,7 @@ from energy_at.cli.computing import suit_threads
 from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
-from energy_at.cli.messages import plain_reasons, plain_warnings
+from energy_at.cli.messages import is_refusal_of_lightning, one_line, plain_reasons, plain_warnings
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
@@ -48,12 +49,13 @@ from energy_at.cli.resume import (
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
+from energy_at.cli.trainer_options import all_of, check_callbacks, check_trainer
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import RUNS, CSVLogger, process_rank
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.finite import NonFiniteLossError
-from energy_at.types import InputError, require
+from energy_at.types import InputError
 from energy_at.undeclared import callbacks_of
 
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
@@ -74,10 +76,12 @@ def run(args: Sequence[str]) -> int:
         return _failed(error, 1)
     except EndedError as error:
         return _failed(*error.args)
-    except RuntimeError as error:
-        if not is_echo(error):
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        if is_echo(error):
+            return _failed(ECHO, 1)
+        if not is_refusal_of_lightning(error):
             raise
-        return _failed(ECHO, 1)
+        return _failed(one_line(str(error)), 2)
     except KeyboardInterrupt:
         return _failed("interrupted; the same command goes on where it stopped", 130)
     except NothingToDoError as told:
@@ -129,12 +133,9 @@ class EnergyCLI(LightningCLI):
         parser.add_argument("--resume_in", type=Literal["run", "new"], default="run", help=RESUME_IN)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a callback that is asked for twice; name the run's folder, and find a SLURM job's checkpoint."""
+        """Refuse what the trainer cannot do; name the run's folder, and find a SLURM job's checkpoint."""
         config = self.config[self.config.subcommand]
-        _require_each_once(_all_of(config.trainer.callbacks))
-        for name, kept in {"enable_checkpointing": True, "barebones": False}.items():
-            refused = f"trainer.{name} leaves out the checkpoints, which a training ends by judging; write {kept}"
-            require(config.trainer[name] in (None, kept), refused)
+        check_trainer(config.trainer)
         _name_runs(config)
         self.job = job_of(config, partial(self.parser.dump, self.config, skip_none=False))
         if self.job is not None and self.config.subcommand == "fit":
@@ -165,7 +166,7 @@ class EnergyCLI(LightningCLI):
 
     def _with_our_bar(self, callbacks: list[L.Callback]) -> list[L.Callback]:
         """The callbacks, with this package's progress bar in place of Lightning's, unless a bar was asked for."""
-        given = _all_of(self.config_init[self.config_init.subcommand].trainer.callbacks)
+        given = all_of(self.config_init[self.config_init.subcommand].trainer.callbacks)
         if any(isinstance(callback, AnyBar) for callback in given):
             return callbacks
         return [ProgressBar() if isinstance(callback, AnyBar) else callback for callback in callbacks]
@@ -187,6 +188,8 @@ class EnergyCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         first = subcommand == "fit" and process_rank() == 0
+        if subcommand == "fit":
+            check_callbacks(callbacks_of(self.trainer), self.model)
         if isinstance(self.datamodule, ImageData):
             self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
             device = self.trainer.strategy.root_device
@@ -220,7 +223,8 @@ class EnergyCLI(LightningCLI):
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, WeightAveraging):
                 callback._average_model = None  # else it loads what was averaged, in place of the average
-        paths = [self._path_of(callback) for callback in self.trainer.checkpoint_callbacks]
+        kept = [callback for callback in self.trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+        paths = [self._path_of(callback) for callback in kept]
         judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack, self._tested())
         hand_on(judged, self.trainer.loggers)
@@ -234,7 +238,7 @@ class EnergyCLI(LightningCLI):
         """Which images the test has judged."""
         return self.datamodule.title("test") if isinstance(self.datamodule, ImageData) else "test"
 
-    def _path_of(self, callback: Any) -> str | None:
+    def _path_of(self, callback: ModelCheckpoint) -> str | None:
         """Of its checkpoint; the last is the one that this training went on from where nothing was left to train."""
         goes_on = isinstance(callback, LastCheckpoint) and not callback.best_model_path
         return self._get(self.config, "ckpt_path") if goes_on else callback.best_model_path
@@ -265,27 +269,13 @@ class SaveConfig(SaveConfigCallback):
                 logger.log_hyperparams(settings)
 
 
-def _require_each_once(callbacks: list[Namespace]) -> None:
-    for i, callback in enumerate(callbacks):
-        name = callback.class_path.rpartition(".")[2]
-        require(
-            callback not in callbacks[:i],
-            f"trainer.callbacks has {name} twice; leave out one of the configs that bring it",
-        )
-
-
 def _name_runs(config: Namespace) -> None:
     """The config's name for a run without one, in the folder that is named for all a training leaves."""
-    for logger in (logger for logger in _all_of(config.trainer.logger) if isinstance(logger, Namespace)):
+    for logger in (logger for logger in all_of(config.trainer.logger) if isinstance(logger, Namespace)):
         if config.trainer.default_root_dir is not None and logger.init_args.get("save_dir") == RUNS:
             logger.init_args.save_dir = str(config.trainer.default_root_dir)
         if logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
             logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
-
-
-def _all_of(option: Any) -> list[Any]:
-    """What an option says that may name one, several or none."""
-    return option if isinstance(option, list) else [] if option is None else [option]
 
 
 def _run_name(configs: list[Path]) -> str | None:

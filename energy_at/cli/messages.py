@@ -9,11 +9,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
+from traceback import walk_tb
 
+import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import energy_at
-from energy_at.modules.describe import init_parameters
+from energy_at.describe import init_parameters
 from energy_at.types import InputError
 
 PARTS = ("attacks", "callbacks", "data", "generation", "loggers", "models", "modules")
@@ -36,8 +38,14 @@ def plain_reasons() -> Iterator[None]:
     """Turns what parser, Lightning and constructors complain of into an InputError of one sentence."""
     try:
         yield
-    except (ValueError, TypeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, MisconfigurationException, ModuleNotFoundError) as error:
         raise InputError(root_reason(error)) from error
+
+
+def is_refusal_of_lightning(error: BaseException) -> bool:
+    """Whether Lightning has raised it itself, of something that it was asked for and cannot do."""
+    frames = list(walk_tb(error.__traceback__))
+    return Path(frames[-1][0].f_code.co_filename).is_relative_to(Path(lightning.__file__).parent)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.attacks import Attack
+from energy_at.describe import describe
 from energy_at.evaluation.tables import aligned
 from energy_at.files import write_file
-from energy_at.modules.describe import describe
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from energy_at.reading import images_in, in_mode, opened
+from energy_at.reading import FILES, images_in, in_mode, opened
 from energy_at.types import InputError, require
 
 REMEDY = (
@@ -30,7 +30,7 @@ def read_photographs(folder: str | Path | None) -> list[np.ndarray]:
     if folder is None:
         raise InputError(f"frost is made of photographs, which energy-at does not have; {REMEDY}")
     files = images_in(Path(folder))
-    require(len(files) > 0, f"there are no .jpg, .jpeg or .png images in {folder}; {REMEDY}")
+    require(len(files) > 0, f"there are no {FILES} in {folder}; {REMEDY}")
     return [_reduced(file) for file in files]
 
 

@@ -130,6 +130,10 @@ class ImageData(L.LightningDataModule, ABC):
         """The test set, every image once."""
         return self._eval_loader("test", self._eval_batches(len(self.labels("test"))))
 
+    def predict_dataloader(self) -> Loader[EvalBatches]:
+        """The test set."""
+        return self.test_dataloader()
+
     def batches(self, split: Split = "test", count: int | None = None, seed: int = 0) -> Loader[ChosenBatches]:
         """Images of a split in a fixed order and without augmentation, whole on every process.
 

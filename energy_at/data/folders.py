@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from energy_at.reading import images_in, readable
+from energy_at.reading import FILES, images_in, readable
 from energy_at.types import require
 
 
@@ -16,13 +16,14 @@ def list_classes(folder: Path) -> list[str]:
         folder: what holds one subfolder a class.
 
     Raises:
-        InputError: if the folder is missing or has no subfolders.
+        InputError: if the folder is missing or has fewer than two subfolders.
     """
-    layout = f"expected {folder}/<class>/<image>.jpg (or .jpeg, .png): put the images there or correct root"
+    layout = f"expected {folder}/<class>/<image>.jpg (or .png, .webp, ...): put the images there or correct root"
     require(folder.is_dir(), f"there is no folder {folder}; {layout}")
     with readable(folder, "correct the folder"), os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     require(len(names) > 0, f"{folder} has no class folders; {layout}")
+    require(len(names) > 1, f"{folder} has one class folder, but a classifier tells two or more apart; add another")
     return names
 
 
@@ -62,7 +63,7 @@ def list_images(folder: Path, classes: list[str], within: str = "") -> tuple[lis
     for name, files in zip(classes, per_class, strict=True):
         require(
             len(files) > 0,
-            f"class folder {folder / name / within} has no .jpg, .jpeg or .png images; add some or remove the folder",
+            f"class folder {folder / name / within} has no {FILES}; add some or remove the folder",
         )
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
     return [file for files in per_class for file in files], labels

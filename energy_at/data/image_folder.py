@@ -11,11 +11,11 @@ from energy_at.types import require
 
 
 class ImageFolder(InMemoryData):
-    """Images in ``root/train/<class>/*.jpg`` and ``root/test/<class>/*.jpg`` (or .jpeg, .png), held in memory.
+    """Images in ``root/train/<class>/*.jpg`` and ``root/test/<class>/*.jpg``, held in memory.
 
-    They are decoded once and cached in ``root/.energy_at_cache``; a changed folder is decoded again. Grey, palette,
-    CMYK and transparent images become RGB. What does not fit in memory is read from disk by ``ImageNet``, which takes
-    any number of classes.
+    They may be .jpeg, .png, .webp or .bmp too; hidden files are left out. They are decoded once and cached in
+    ``root/.energy_at_cache``; a changed folder is decoded again. Grey, palette, CMYK and transparent images become RGB.
+    What does not fit in memory is read from disk by ``ImageNet``, which takes any number of classes.
 
     Args:
         root: folder with ``train`` and ``test``.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from energy_at.attacks import Attack
-from energy_at.attacks.base import caller_state_kept, check_range
+from energy_at.attacks.base import caller_state_kept, check_form, check_image_form, check_range
 from energy_at.net_state import in_mode
 from energy_at.types import Images, InputError, Labels, require
 
@@ -17,8 +17,8 @@ def check_images(x: Images) -> None:
     Raises:
         InputError: if x is not [N, C, H, W], floating point, finite and in [0, 1].
     """
-    fits = x.dim() == 4 and len(x) > 0 and x.is_floating_point()
-    require(fits, f"images are {_kind(x)}; give floating point [N, C, H, W]")
+    check_image_form(x)
+    require(len(x) > 0, "there are no images; give at least one")
     check_range(x)
 
 
@@ -42,7 +42,7 @@ def check_batch(net: nn.Module, x: Images, y: Labels) -> None:
         InputError: as ``check_net``, and if y is not int64 [N] with the net's classes.
     """
     classes = check_net(net, x)
-    require(y.dtype == torch.int64 and y.shape == x.shape[:1], f"labels are {_kind(y)}; give int64 [{len(x)}]")
+    check_form(x, y)
     low, high = int(y.min()), int(y.max())
     require(
         low >= 0 and high < classes,
@@ -84,7 +84,3 @@ def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:
     )
     require(bool(logits.isfinite().all()), "the net returns logits that are no finite numbers; check its weights")
     return logits.shape[1]
-
-
-def _kind(tensor: torch.Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -7,12 +7,13 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from energy_at.describe import Described
 from energy_at.files import write_torch
 from energy_at.generation.noise import choice
 from energy_at.types import Images, InputError, Labels, require
 
 
-class Fitted:
+class Fitted(Described):
     """Fitted tensors under their names, with a file format.
 
     The tensors stay on the device of the images they were fitted to; ``to`` moves them, and samples are made there.

@@ -11,7 +11,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from energy_at.generation.fitted import ClassTable
 from energy_at.generation.noise import START, choice
 from energy_at.generation.starts import ClassInit
-from energy_at.reading import SUFFIXES, in_mode, opened
+from energy_at.reading import FILES, in_mode, is_image, opened
 from energy_at.types import Images, require
 
 
@@ -21,7 +21,7 @@ class FolderInit(ClassInit):
     They are cropped in their middle and resized to the size of the images that this is fitted to, and kept in memory.
 
     Args:
-        folder: of .jpg, .jpeg or .png files.
+        folder: of .jpg, .jpeg, .png, .webp or .bmp files.
         limit: the most images that are read, at least 1, evenly over the sorted paths.
 
     Raises:
@@ -39,8 +39,8 @@ class FolderInit(ClassInit):
 
     def fit_classes(self, images: Images, table: ClassTable) -> dict[str, Tensor]:
         """Reads the folder; of the images fitted to, the shape alone matters."""
-        paths = sorted(path for path in Path(self.folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-        require(len(paths) > 0, f"{self.folder} holds no .jpg, .jpeg or .png images; give a folder that does")
+        paths = sorted(path for path in Path(self.folder).rglob("*") if is_image(path.name))
+        require(len(paths) > 0, f"{self.folder} holds no {FILES}; give a folder that does")
         step = max(1, -(-len(paths) // self.limit))
         return {"outside": torch.stack([_read(path, *images.shape[1:]) for path in paths[::step]]).to(images.device)}
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from energy_at.describe import Described
 from energy_at.energy import cross_entropy_terms, full_precision, joint_energy, marginal_energy
 from energy_at.generation.noise import normal
 from energy_at.lengths import unit
@@ -64,7 +65,7 @@ class Samples(NamedTuple):
     steps: Tensor  # [n], how many steps each of them took
 
 
-class LangevinSampler:
+class LangevinSampler(Described):
     """v <- zeta v - (eta / 2) grad_x E;  x <- clip(x + v + sqrt(2 eta) n), n ~ N(0, sigma^2) (arXiv 2407.06315).
 
     The net is in evaluation mode meanwhile; its mode and its parameters' gradients are left as they were found. The

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from energy_at.attacks import PGD, Attack
 from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
+from energy_at.describe import own_arguments
 from energy_at.modules.awp import AWP, PerturbedWeights
 from energy_at.modules.checkpoint_io import write_whole_checkpoints
 from energy_at.modules.compilation import Compilation
-from energy_at.modules.describe import own_arguments
 from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs

@@ -73,6 +73,10 @@ class Judging(L.LightningModule):
         x, y = self._prepared(batch)
         return self._judge(x, y, self.test_attack, "test", batch_idx)
 
+    def predict_step(self, batch: Batch | Images, batch_idx: int) -> Logits:
+        """Logits [N, K] of images, or of those of a batch with labels."""
+        return self(batch[0] if isinstance(batch, (tuple, list)) else batch)
+
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
         with exact(self.device), self._compilation.eager():
             x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from energy_at.describe import Described
 from energy_at.types import Ratio, RatioLike, require
 
 
-class Schedule(ABC):
+class Schedule(Described, ABC):
     """``schedule(optimizer, total_steps)`` gives the scheduler; most state a factor in [0, 1] over the training."""
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:

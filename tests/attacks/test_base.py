@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at.attacks import FGSM, PGD, RSFGSM, Attack
-from energy_at.modules.describe import init_parameters
+from energy_at.attacks import FGSM, PGD, RSFGSM, Attack, Transfer
+from energy_at.describe import init_parameters
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.types import InputError, Ratio
 from tests.attacks import VARIANTS, assert_valid, images, labels, mlp, noisy_net, random_linear
@@ -103,6 +103,40 @@ def test_the_result_is_a_new_detached_tensor_like_the_images_and_the_inputs_are_
         assert x_adv.data_ptr() != x.data_ptr()
         assert torch.equal(x, x_before)
         assert torch.equal(y, y_before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda net, x, y: (lambda images: net(images), x, y), "the net is a function; wrap it in a torch.nn.Module"),
+        (lambda net, x, y: (net, x.numpy(), y), r"images are a ndarray; give floating point \[N, C, H, W\]"),
+        (lambda net, x, y: (net, x[0], y[:1]), r"images are float32 \[1, 4, 4\]; give floating point"),
+        (lambda net, x, y: (net, (255 * x).byte(), y), r"images are uint8 \[5, 1, 4, 4\]; give floating point"),
+        (lambda net, x, y: (net, x, y.numpy()), r"labels are a ndarray; give int64 \[5\]"),
+        (lambda net, x, y: (net, x, y.int()), r"labels are int32 \[5\]; give int64 \[5\]"),
+        (lambda net, x, y: (net, x, nn.functional.one_hot(y)), r"labels are int64 \[5, \d\]; give int64 \[5\]"),
+        (lambda net, x, y: (net, x, y[:3]), r"labels are int64 \[3\]; give int64 \[5\]"),
+    ],
+)
+def test_what_are_no_images_labels_and_net_is_refused_in_every_call(attack, changed, message):
+    given = mlp(16, 3, dtype=torch.float32), *small_batch()
+    attack(*given)
+    with pytest.raises(InputError, match=message):
+        attack(*changed(*given))
+
+
+def test_an_attack_shows_itself_as_the_call_that_makes_it(attack):
+    again = eval(repr(attack), {type(attack).__name__: type(attack)})
+    assert type(again) is type(attack)
+    for name in init_parameters(type(attack)):
+        assert getattr(again, name) == getattr(attack, name), name
+
+
+def test_what_is_shown_is_as_it_was_written_and_of_a_net_its_name():
+    assert repr(FGSM(eps="8/255")).startswith("FGSM(eps=8/255, ")
+    assert "norm='L2'" in repr(FGSM(norm="L2"))
+    wrapped = Transfer(FGSM(eps=0.1), noisy_net())
+    assert repr(wrapped) == f"Transfer(attack={wrapped.attack!r}, source=Sequential(...))"
 
 
 def test_a_start_is_left_unchanged_and_takes_the_images_dtype():

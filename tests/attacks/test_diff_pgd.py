@@ -8,9 +8,9 @@ from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler
 
 from energy_at.attacks import DiffPGD, Targeted
 from energy_at.attacks.sdedit import SDEdit
+from energy_at.describe import describe
 from energy_at.evaluation.robustness import evaluate
 from energy_at.evaluation.store import settings
-from energy_at.modules.describe import describe
 from energy_at.types import InputError
 from tests.attacks import NORMS, assert_valid, distances
 from tests.attacks.diffusion import classifier, digits, trained, unet

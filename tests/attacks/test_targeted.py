@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM, Attack, CarliniWagner, Targeted
+from energy_at.describe import describe
 from energy_at.evaluation.robustness import evaluate
 from energy_at.evaluation.store import settings
-from energy_at.modules.describe import describe
 from energy_at.types import InputError
 from tests.attacks import NORMS, assert_valid, distances, images, labels, linear, mlp
 from tests.attacks.test_base import assert_same, state_of, used_net

@@ -39,6 +39,15 @@ LEFT = {
 }
 
 
+OWN_METRIC = """
+import lightning as L
+
+class Mine(L.Callback):
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val_acc", 0.5)
+"""
+
+
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
@@ -220,6 +229,15 @@ def test_print_config_shows_everything(capsys):
         (["--data=CIFAR12"], "data: there is no class CIFAR12; did you mean CIFAR10"),
         (["--data.batch_size=0"], "batch_size is 0, expected at least 1"),
         (["--data.batch_size=5000"], "1293 training images do not fill one batch of 5000; lower batch_size"),
+        (
+            ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val_acc"],
+            "EarlyStopping monitors val_acc, which is not logged; write one such as val/robust_acc, val/single_step",
+        ),
+        (["--best.monitor=val/acc"], "BestCheckpoint monitors val/acc, which is not logged; write one such as val/r"),
+        (["--trainer.callbacks=LearningRateFinder"], "LearningRateFinder sets an attribute of the module, but here"),
+        (["--trainer.val_check_interval=100"], "`val_check_interval` (100) must be less than or equal to the number"),
+        (["--trainer.overfit_batches=0.1"], "You requested to check 0.1 of the `val_dataloader` but"),
+        (["--trainer.accelerator=tpu"], "Requirement 'torch_xla"),
         (["--trainer.max_epochs=many"], "trainer.max_epochs is many, expected int"),
         (["--model.optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
         (["-c=parts/ema.yaml", "-c=parts/ema.yaml"], "trainer.callbacks has EMAWeightAveraging twice; leave out one"),
@@ -233,6 +251,27 @@ def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, t
     assert len(error) == 1
     assert error[0].startswith(f"energy-at: {words}")
     assert len(error[0]) < 300
+
+
+def test_what_a_run_logs_can_be_monitored_and_every_checkpoint_with_a_file_is_judged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    callbacks = [
+        {"class_path": "EarlyStopping", "init_args": {"monitor": "val/dE_joint_std", "mode": "max"}},
+        {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/clean_acc", "filename": "clean"}},
+        {"class_path": "OnExceptionCheckpoint", "init_args": {"dirpath": "."}},  # has no file where nothing goes wrong
+    ]
+    (tmp_path / "callbacks.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": callbacks}}))
+    assert main(["fit", *SMALL, "--config=callbacks.yaml", "--trainer.limit_test_batches=1"]) == 0
+    results = json.loads((tmp_path / "runs/digits_rsfgsm_der/version_0/results.json").read_text())["results"]
+    assert {row["checkpoint"] for row in results} == {"clean", "best", "last"}
+
+
+def test_a_metric_of_ones_own_can_be_monitored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_metric.py").write_text(OWN_METRIC)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["--trainer.callbacks=own_metric.Mine", "--best.monitor=val_acc", "--trainer.limit_test_batches=1"]
+    assert main(["fit", *SMALL, *own]) == 0
 
 
 def test_a_warning_of_the_package_is_one_line(tmp_path):

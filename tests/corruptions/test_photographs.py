@@ -17,7 +17,7 @@ def test_they_are_reduced_to_a_fifth_without_smoothing(tmp_path):
 def test_what_is_no_folder_of_photographs_is_named(tmp_path):
     with pytest.raises(InputError, match=r"which energy-at does not have; give the folder of frost1.png"):
         read_photographs(None)
-    with pytest.raises(InputError, match=r"no .jpg, .jpeg or .png images in .*absent"):
+    with pytest.raises(InputError, match=r"no .jpg, .jpeg, .png, .webp or .bmp images in .*absent"):
         read_photographs(tmp_path / "absent")
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"a.png is missing or damaged"):

@@ -1,3 +1,4 @@
+import shutil
 import warnings
 
 import numpy as np
@@ -73,6 +74,31 @@ def test_a_damaged_image_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"dog/0015\.jpg is missing or damaged .*replace or remove this image"):
         ready(ImageFolder(tmp_path))
+
+
+def test_files_that_other_systems_leave_behind_are_no_images(tmp_path):
+    written = standins.write_image_folder(tmp_path)
+    for name in ("._0000.png", ".hidden.jpg", ".DS_Store", "Thumbs.db", "notes.txt"):
+        (tmp_path / "test/cat" / name).write_bytes(b"\x00\x05\x16\x07")
+    assert np.array_equal(ready(ImageFolder(tmp_path)).arrays("test")[0], written["test"][0])
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".WEBP"])
+def test_other_formats_without_loss_are_read_too(tmp_path, suffix):
+    written = standins.write_image_folder(tmp_path)
+    for path in [*tmp_path.rglob("*.png")]:
+        with Image.open(path) as image:
+            image.save(path.with_suffix(suffix), lossless=True)
+        path.unlink()
+    assert np.array_equal(ready(ImageFolder(tmp_path)).arrays("test")[0], written["test"][0])
+
+
+def test_one_class_is_refused(tmp_path):
+    standins.write_image_folder(tmp_path)
+    for split in ("train", "test"):
+        shutil.rmtree(tmp_path / split / "dog")
+    with pytest.raises(InputError, match="train has one class folder, but a classifier tells two or more apart; add"):
+        ImageFolder(tmp_path)
 
 
 def test_folders_that_do_not_fit(tmp_path):

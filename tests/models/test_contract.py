@@ -5,6 +5,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
+from energy_at.describe import init_parameters
 from energy_at.models import (
     DMPreActResNet,
     DMWideResNet,
@@ -15,7 +16,6 @@ from energy_at.models import (
     TorchvisionNet,
     WideResNet,
 )
-from energy_at.modules.describe import init_parameters
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 SMALL = {

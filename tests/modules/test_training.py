@@ -58,6 +58,16 @@ class TwoAnswers(nn.Module):
         return self.net(x), None
 
 
+def test_predictions_are_the_nets_logits_of_the_test_images_in_their_order():
+    module, data = StandardAT(small_net()), Digits()
+    runner = L.Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
+    found = torch.cat(runner.predict(module, data))
+    images = data.arrays("test")[0].float() / 255
+    assert torch.allclose(found, module.net.eval()(images), atol=1e-6)
+    without_labels = DataLoader(images, batch_size=100)
+    assert torch.allclose(torch.cat(runner.predict(module, without_labels)), found, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "net", "words"),
     [

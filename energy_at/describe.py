@@ -1,4 +1,4 @@
-"""What a checkpoint says of the objects that made it: class and arguments as plain values.
+"""What a checkpoint says of the objects that made it, and they of themselves: class and arguments as plain values.
 
 Objects follow one convention: every constructor argument is an attribute of the same name. So a checkpoint holds no
 pickled object and loads with ``weights_only=True``.
@@ -8,9 +8,21 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from energy_at.types import InputError, Ratio
 
 UNKNOWN = object()
+
+
+class Described:
+    """Shows itself as the call that makes it, such as ``RSFGSM(eps=8/255, norm='Linf', ...)``."""
+
+    def __repr__(self) -> str:
+        """Name and arguments; those that the object does not keep are left out."""
+        arguments = {name: getattr(self, name, UNKNOWN) for name in init_parameters(type(self)) or ()}
+        shown = [f"{name}={_shown(value)}" for name, value in arguments.items() if value is not UNKNOWN]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def describe(value: Any) -> Any:
@@ -75,3 +87,10 @@ def init_parameters(cls: type) -> list[str] | None:
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             break
     return names
+
+
+def _shown(value: Any) -> str:
+    """A ratio as it was written, a net without its layers."""
+    if isinstance(value, nn.Module):
+        return f"{type(value).__name__}(...)"
+    return str(value) if isinstance(value, Ratio) else repr(value)

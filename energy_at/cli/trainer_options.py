@@ -1,0 +1,59 @@
+"""What may be asked of the trainer, looked at before anything is trained."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import lightning as L
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, ModelCheckpoint
+
+from energy_at.callbacks.energy_logger import metric_names
+from energy_at.types import require
+
+JUDGED = ("clean_acc", "robust_acc", "single_step_acc")
+FURTHER = ("train/", "train_step/", "overfitting/", "lr", "epoch", "step")  # which depend on callbacks and objective
+OWN = ("energy_at.", "lightning.")
+
+
+def check_trainer(options: Namespace) -> None:
+    """Refuse a trainer without checkpoints, and a callback that is asked for twice.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for name, kept in {"enable_checkpointing": True, "barebones": False}.items():
+        refused = f"trainer.{name} leaves out the checkpoints, which a training ends by judging; write {kept}"
+        require(options[name] in (None, kept), refused)
+    callbacks = all_of(options.callbacks)
+    for i, callback in enumerate(callbacks):
+        name = callback.class_path.rpartition(".")[2]
+        twice = f"trainer.callbacks has {name} twice; leave out one of the configs that bring it"
+        require(callback not in callbacks[:i], twice)
+
+
+def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) -> None:
+    """Refuse what would end the training after its first epoch: a metric that nobody logs, or no learning rate to find.
+
+    Raises:
+        InputError: naming the callback.
+    """
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        no_rate = "LearningRateFinder sets an attribute of the module, but here the rate is the optimizer's"
+        require(not isinstance(callback, LearningRateFinder), f"{no_rate}; try some by --model.optimizer.lr")
+    if all(type(part).__module__.startswith(OWN) for part in (module, *callbacks)):  # others log what they like
+        for callback in callbacks:
+            if isinstance(callback, (EarlyStopping, ModelCheckpoint)):
+                _check_monitor(callback)
+
+
+def all_of(option: Any) -> list[Any]:
+    """What an option says that may name one, several or none."""
+    return option if isinstance(option, list) else [] if option is None else [option]
+
+
+def _check_monitor(callback: EarlyStopping | ModelCheckpoint) -> None:
+    name, known = callback.monitor, [f"val/{quantity}" for quantity in JUDGED]
+    logged = name is None or name.startswith(FURTHER) or name in known or name in metric_names("val")
+    several = f"{', '.join(known[1:])}, {known[0]} or val/dE_marginal"
+    require(logged, f"{type(callback).__name__} monitors {name}, which is not logged; write one such as {several}")
