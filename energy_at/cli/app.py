@@ -54,6 +54,7 @@ from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
 from energy_at.loggers import RUNS, CSVLogger, process_rank
 from energy_at.modules import AdversarialTraining
+from energy_at.modules.checkpoint_io import model_checkpoints
 from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError
 from energy_at.undeclared import callbacks_of
@@ -223,8 +224,7 @@ class EnergyCLI(LightningCLI):
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, WeightAveraging):
                 callback._average_model = None  # else it loads what was averaged, in place of the average
-        kept = [callback for callback in self.trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-        paths = [self._path_of(callback) for callback in kept]
+        paths = [self._path_of(callback) for callback in model_checkpoints(self.trainer)]
         judged = [self._judge(path) for path in paths if path]
         write_summary(judged, self.trainer.log_dir, self.model.test_attack, self._tested())
         hand_on(judged, self.trainer.loggers)

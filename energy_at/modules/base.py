@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Literal, Self
 
 import torch
-from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
@@ -20,16 +19,12 @@ from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
+from energy_at.modules.optimizers import OptimizerCallable, built, sgd
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
 from energy_at.step_log import due
-from energy_at.types import Images, InputError, Labels, Logits, require, require_one_of
-
-
-def sgd(params: Any) -> torch.optim.Optimizer:
-    """The field's default optimizer."""
-    return torch.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=5e-4)
+from energy_at.types import Images, Labels, Logits, require, require_one_of
 
 
 class AdversarialTraining(Judging):
@@ -192,13 +187,17 @@ class AdversarialTraining(Judging):
             self._graphs.forget()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
-        """One attack and one update; returns the objective's outputs, with the labels "y"."""
+        """One attack and one loss; returns the objective's outputs, with the labels "y".
+
+        Without a trainer nothing is logged, and ``batch_idx`` is the number of the step: its noise depends on that.
+        """
         x, y = self._prepared(batch)
         self._batch_idx = batch_idx
         with self._compilation.for_batch(x):
             outputs = self._step(x, y)
-        self._finite_loss.see(outputs["loss"], self.trainer)
-        self._log_training(outputs, y)
+        if self._trainer is not None:
+            self._finite_loss.see(outputs["loss"], self.trainer)
+            self._log_training(outputs, y)
         return {**outputs, "y": y}
 
     def on_after_backward(self) -> None:
@@ -211,14 +210,11 @@ class AdversarialTraining(Judging):
         Raises:
             InputError: if the optimizer refuses its arguments.
         """
-        try:
-            optimizer = self.optimizer(self.parameters())
-        except (ValueError, TypeError) as error:
-            raise InputError(f"the optimizer refuses its arguments: {error}; change model.optimizer") from error
-        if self.schedule is None:
-            return {"optimizer": optimizer}
-        scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        made: dict[str, Any] = {"optimizer": built(self.optimizer, self.parameters())}
+        if self.schedule is not None:
+            scheduler = self.schedule(made["optimizer"], int(self.trainer.estimated_stepping_batches))
+            made["lr_scheduler"] = {"scheduler": scheduler, "interval": "step"}
+        return made
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the module by plain values, so that the checkpoint loads with ``weights_only=True``.
@@ -283,7 +279,8 @@ class AdversarialTraining(Judging):
             self._part, self._start = (), None
 
     def _loss_scale(self) -> Tensor:
-        scaler, one = getattr(self.trainer.precision_plugin, "scaler", None), torch.ones((), device=self.device)
+        plugin, one = getattr(self._trainer, "precision_plugin", None), torch.ones((), device=self.device)
+        scaler = getattr(plugin, "scaler", None)
         return one if scaler is None else scaler.scale(one)
 
     def _warn_of_a_foreign_loss(self) -> None:

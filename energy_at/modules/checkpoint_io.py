@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from energy_at.files import write_torch
 
@@ -32,3 +33,8 @@ def write_whole_checkpoints(trainer: L.Trainer) -> None:
     """Have a trainer write its checkpoints so, unless it was given a way of its own."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = WholeCheckpointIO()
+
+
+def model_checkpoints(trainer: L.Trainer) -> list[ModelCheckpoint]:
+    """The callbacks that keep files of a training; others of Lightning's save one only where it breaks."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]

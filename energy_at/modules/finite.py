@@ -1,11 +1,12 @@
 """A loss that is no number ends the training, before it can reach a checkpoint."""
 
 import math
-from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
+
+from energy_at.modules.checkpoint_io import model_checkpoints
 
 
 class NonFiniteLossError(RuntimeError):
@@ -48,13 +49,9 @@ class FiniteLoss:
         step = trainer.strategy.reduce(self._first_bad_step, reduce_op="min").item()
         if step == math.inf:
             return
-        written = [_newest(callback) for callback in trainer.checkpoint_callbacks]
+        written = [c.last_model_path or c.best_model_path for c in model_checkpoints(trainer)]
         kept = " and ".join(filter(None, written)) or "none was written yet"
         raise NonFiniteLossError(
             f"the loss is not a finite number at step {step:.0f} (epoch {trainer.current_epoch}); lower the learning "
             f"rate or the penalty's weight, or clip gradients (trainer.gradient_clip_val). Good checkpoints: {kept}"
         )
-
-
-def _newest(callback: Any) -> str:
-    return callback.last_model_path or callback.best_model_path

@@ -40,6 +40,11 @@ class Judging(L.LightningModule):
         """Logits [N, K] of images [N, C, H, W] in [0, 1]; in float32 also where the net computes in half precision."""
         return full_precision(self._net_graphs(self.net, x))
 
+    @property
+    def global_rank(self) -> int:
+        """Of this process, under Fabric too, where Lightning's says 0."""
+        return self._fabric.global_rank if self._fabric is not None else super().global_rank
+
     def on_train_epoch_start(self) -> None:
         """An epoch's means are of its own steps."""
         self._step_log.forget()

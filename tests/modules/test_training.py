@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import OnExceptionCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -22,8 +23,9 @@ def small_net():
     return SmallNet(width=4)
 
 
-def trainer(folder, epochs, **options):
+def trainer(folder, epochs, callbacks=(), **options):
     callbacks = [
+        *callbacks,
         EnergyLogger(every_n_steps=2),
         OverfittingMonitor(),
         EnergyPlot(),
@@ -56,6 +58,46 @@ class TwoAnswers(nn.Module):
 
     def forward(self, x):
         return self.net(x), None
+
+
+OBJECTIVES = {
+    "StandardAT": lambda net: StandardAT(net, attack=RSFGSM(eps=0.2)),
+    "TRADES": lambda net: TRADES(net, attack=PGD(eps=0.2, steps=2, loss="kl", start="gaussian"), attack_mode="eval"),
+    "DER": lambda net: DER(net, attack=RSFGSM(eps=0.2)),
+    "parts": lambda net: StandardAT(net, attack=RSFGSM(eps=0.2), micro_batch=7),
+}
+
+
+def by_hand(module, batches):
+    optimizer = module.train().configure_optimizers()["optimizer"]
+    for step, batch in enumerate(batches):
+        optimizer.zero_grad()
+        module.training_step(batch, step)["loss"].backward()
+        optimizer.step()
+
+
+def by_fabric(module, batches):
+    fabric = L.Fabric(accelerator="cpu", devices=1)
+    model, optimizer = fabric.setup(module.train(), module.configure_optimizers()["optimizer"])
+    for step, batch in enumerate(batches):
+        optimizer.zero_grad()
+        fabric.backward(model.training_step(batch, step)["loss"])
+        optimizer.step()
+
+
+@pytest.mark.parametrize("loop", [by_hand, by_fabric])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_loop_of_ones_own_trains_as_the_trainer_does(objective, loop):
+    torch.manual_seed(0)
+    batches = DataLoader(TensorDataset(torch.rand(60, 1, 8, 8), torch.randint(10, (60,))), batch_size=20)
+    trained, other = OBJECTIVES[objective](small_net()), OBJECTIVES[objective](small_net())
+    quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
+    L.Trainer(max_epochs=1, logger=False, accelerator="cpu", **quiet).fit(trained, batches)
+    loop(other, batches)
+    before, found = small_net().state_dict(), other.net.state_dict()
+    assert any(not torch.equal(before[name], value) for name, value in found.items())
+    for name, value in trained.net.state_dict().items():
+        assert torch.equal(found[name], value), name
 
 
 def test_predictions_are_the_nets_logits_of_the_test_images_in_their_order():
@@ -226,7 +268,8 @@ class BreaksAt(StandardAT):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     module = BreaksAt(small_net(), attack=FGSM(eps=0.2))
     with pytest.raises(NonFiniteLossError, match=r"step 6 \(epoch 1\).*last\.ckpt"):
-        fit(module, tmp_path, epochs=3)
+        fit(module, tmp_path, epochs=3, callbacks=[OnExceptionCheckpoint(tmp_path)])
+    assert not list(tmp_path.glob("on_exception*"))
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 4
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
