@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from energy_at.energy import full_precision, marginal_energy
 from energy_at.lengths import l2_length, unit
-from energy_at.types import Images, Logits, require, require_one_of
+from energy_at.types import Images, Logits, require, require_count, require_one_of
 
 Backward = Literal["exact", "identity"]
 
@@ -44,7 +44,7 @@ class EnergyDescent(nn.Module):
         super().__init__()
         for name, value in {"step_size": step_size, "eps": eps}.items():
             require(0 <= value < inf, f"{name} is {value}, but it is finite and at least 0; write {name}: 0.5")
-        require(steps >= 0, f"steps is {steps}, but it counts from 0; write for example steps: 1")
+        require_count("steps", steps, 1, least=0)
         require_one_of("backward", backward, get_args(Backward))
         self.net = net
         self.step_size, self.eps, self.steps, self.backward = step_size, eps, steps, backward

@@ -6,6 +6,7 @@ Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (in
 from collections.abc import Iterable
 from fractions import Fraction
 from math import inf
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeAlias
 
 from jsonargparse.typing import register_type
@@ -31,6 +32,14 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def kind_of(value: object) -> str:
+    """What a value is, for a message: ``float32 [2, 3]`` of a tensor, else such as ``an int``."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    name = type(value).__name__
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a{'n' * (name[0] in 'aeiouAEIO')} {name}"
+
+
 def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
     """Raise ``InputError`` unless the argument ``name`` has one of these values.
 
@@ -41,6 +50,16 @@ def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
     require(value in options, f"{name} {value!r} is unknown; use {', '.join(options[:-1])} or {options[-1]}")
 
 
+def require_count(name: str, value: object, example: int, least: int = 1) -> None:
+    """Raise ``InputError``, with an example of what works, unless the argument ``name`` is a whole number.
+
+    Raises:
+        InputError: if ``value`` is no integer, or below ``least``.
+    """
+    counts = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+    require(counts, f"{name} is {value!r}, but it counts from {least}; write for example {name}: {example}")
+
+
 def require_weight(name: str, value: float, example: float = 1) -> None:
     """Raise ``InputError``, with an example of what works, unless the argument ``name`` can weigh a penalty.
 
@@ -48,8 +67,8 @@ def require_weight(name: str, value: float, example: float = 1) -> None:
         InputError: if ``value`` is negative or not finite.
     """
     require(
-        0 <= value < inf,
-        f"{name} is {value}, but a penalty's weight is finite and at least 0; write for example {name}: {example}",
+        isinstance(value, Real) and 0 <= value < inf,
+        f"{name} is {value!r}, but a penalty's weight is finite and at least 0; write for example {name}: {example}",
     )
 
 
@@ -75,7 +94,7 @@ class Ratio(float):
         """Read the value; see the class."""
         try:
             ratio = super().__new__(cls, _parse(value) if isinstance(value, str) else value)
-        except (ValueError, ArithmeticError):  # 1/0, and what is too large for a float
+        except (TypeError, ValueError, ArithmeticError):  # None, 1/0, and what is too large for a float
             raise InputError(f"{value!r} is not a number; write 0.03 or 8/255") from None
         ratio.text = _text(value)
         return ratio

@@ -2,11 +2,13 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from jsonargparse import ArgumentParser
 
-from energy_at.types import InputError, Ratio, require, require_one_of
+from energy_at.types import InputError, Ratio, kind_of, require, require_count, require_one_of, require_weight
 
 PROPERTY = settings(deadline=None, max_examples=50, derandomize=True, database=None)
 
@@ -39,6 +41,29 @@ def test_text_that_is_no_number_is_refused_with_the_remedy(bad):
     with pytest.raises(InputError, match=r"is not a number; write 0.03 or 8/255") as error:
         Ratio(bad)
     assert repr(bad) in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["5", 2.5, None, True, 0, math.inf])
+def test_what_counts_nothing_is_refused_with_an_example(value):
+    with pytest.raises(InputError, match=f"steps is {value!r}, but it counts from 1; write for example steps: 10"):
+        require_count("steps", value, 10)
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int64(3), 10**20])
+def test_whole_numbers_count(value):
+    require_count("steps", value, 10)
+    require_count("steps", value - 1, 10, least=0)
+
+
+@pytest.mark.parametrize("value", ["6", None, -1, math.inf, math.nan])
+def test_what_weighs_nothing_is_refused_with_an_example(value):
+    with pytest.raises(InputError, match=f"beta is {value!r}, but a penalty's weight is .*; write for example beta: 6"):
+        require_weight("beta", value, 6)
+
+
+def test_a_value_is_named_by_its_kind():
+    assert kind_of(torch.zeros(2, 3)) == "float32 [2, 3]"
+    assert [kind_of(value) for value in (1, "a", [], int)] == ["an int", "a str", "a list", "the class int"]
 
 
 def test_an_integer_too_large_for_a_float_is_refused():

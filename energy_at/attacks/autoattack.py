@@ -11,7 +11,7 @@ from torch import nn
 from energy_at.attacks.base import Attack
 from energy_at.attacks.threat import Norm
 from energy_at.net_state import in_mode
-from energy_at.types import Images, InputError, Labels, Ratio, RatioLike, require, require_one_of
+from energy_at.types import Images, InputError, Labels, Ratio, RatioLike, require, require_count, require_one_of
 
 Version: TypeAlias = Literal["standard", "rand", "custom"]
 Part: TypeAlias = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
@@ -64,7 +64,8 @@ class AutoAttack(Attack):
         for part in attacks or ():
             require_one_of("attack", part, get_args(Part))
         for name, value in {"batch_size": batch_size, "iterations": iterations, "queries": queries}.items():
-            require(value is None or value >= 1, f"{name} is {value}, but at least one is needed; leave it out")
+            if value is not None:
+                require_count(name, value, 100)
         self.version = version
         self.attacks = attacks
         self.batch_size = batch_size

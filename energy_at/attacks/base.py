@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from energy_at.attacks.threat import THREATS, Norm, ThreatModel
 from energy_at.describe import Described
 from energy_at.net_state import statistics_kept
-from energy_at.types import Images, Labels, Ratio, RatioLike, require, require_one_of
+from energy_at.types import Images, Labels, Ratio, RatioLike, kind_of, require, require_one_of
 
 
 class Attack(Described, ABC):
@@ -73,7 +73,7 @@ class Attack(Described, ABC):
             InputError: if images or labels are of another form, the net is no module, or the first images that it sees
                 are not in [0, 1]; every further look would wait for the GPU.
         """
-        require(isinstance(net, nn.Module), f"the net is a {type(net).__name__}; wrap it in a torch.nn.Module")
+        require(isinstance(net, nn.Module), f"the net is {kind_of(net)}; wrap it in a torch.nn.Module")
         check_form(x, y)
         if len(x) and not self._looked_at:
             check_range(x)
@@ -136,7 +136,7 @@ def check_form(x: Images, y: Labels) -> None:
     """
     check_image_form(x)
     fits = isinstance(y, Tensor) and y.dtype == torch.int64 and y.shape == x.shape[:1]
-    require(fits, f"labels are {_kind(y)}; give int64 [{len(x)}]")
+    require(fits, f"labels are {kind_of(y)}; give int64 [{len(x)}]")
 
 
 def check_image_form(x: Images) -> None:
@@ -146,7 +146,7 @@ def check_image_form(x: Images) -> None:
         InputError: if x is not floating point [N, C, H, W].
     """
     fits = isinstance(x, Tensor) and x.dim() == 4 and x.is_floating_point()
-    require(fits, f"images are {_kind(x)}; give floating point [N, C, H, W]")
+    require(fits, f"images are {kind_of(x)}; give floating point [N, C, H, W]")
 
 
 def check_range(x: Images) -> None:
@@ -171,9 +171,3 @@ def caller_state_kept(net: nn.Module, x: Images) -> Iterator[None]:
         statistics_kept(net),
     ):
         yield
-
-
-def _kind(given: object) -> str:
-    if not isinstance(given, Tensor):
-        return f"a {type(given).__name__}"
-    return f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import margin
 from energy_at.energy import full_precision
-from energy_at.types import Images, Labels, PerSample, RatioLike, require
+from energy_at.types import Images, Labels, PerSample, RatioLike, require, require_count
 
 TANH_RANGE = 0.999999  # as in the published code: atanh(1) is infinite
 
@@ -55,11 +55,8 @@ class CarliniWagner(Attack):
     ) -> None:
         require(norm == "L2", f"norm is {norm!r}, but this attack measures L2; for Linf use PGD with loss: margin")
         super().__init__(0 if eps is None else eps, norm, seed)
-        require(steps >= 1, f"steps is {steps}, but an attack takes at least one step; write for example steps: 200")
-        require(
-            binary_search_steps >= 1,
-            f"binary_search_steps is {binary_search_steps}, but one constant is tried at least; write for example 9",
-        )
+        require_count("steps", steps, 200)
+        require_count("binary_search_steps", binary_search_steps, 9)
         require(0 <= confidence < inf, f"confidence is {confidence}, but it is finite and at least 0; write 0")
         require(0 < lr < inf, f"lr is {lr}, but a learning rate is finite and above 0; write for example lr: 0.05")
         require(0 < initial_const < inf, f"initial_const is {initial_const}, but it is finite and above 0; write 0.001")

@@ -11,7 +11,7 @@ from energy_at.attacks.pgd import PGD
 from energy_at.attacks.sdedit import SDEdit, load_diffusion
 from energy_at.attacks.threat import Norm
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, Logits, Ratio, RatioLike, require
+from energy_at.types import Images, Labels, Logits, Ratio, RatioLike, require_count
 
 
 class DiffPGD(PGD):
@@ -61,9 +61,10 @@ class DiffPGD(PGD):
         seed: int = 0,
     ) -> None:
         super().__init__(eps, alpha, steps, norm, loss, targeted=targeted, seed=seed)
-        require(t_star >= 0, f"t_star is {t_star}, but a timestep is at least 0; write for example t_star: 60")
+        require_count("t_star", t_star, 60, least=0)
         for name, value in {"diffusion_steps": diffusion_steps, "batch_size": batch_size}.items():
-            require(value is None or value >= 1, f"{name} is {value}, but it is at least 1; write for example 50")
+            if value is not None:
+                require_count(name, value, 50)
         self.model = model
         self.t_star = t_star
         self.diffusion_steps = diffusion_steps

@@ -11,7 +11,7 @@ from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import LOSSES, AttackLoss, LossName
 from energy_at.attacks.threat import Norm
 from energy_at.energy import full_precision
-from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_one_of
+from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_count, require_one_of
 
 Start: TypeAlias = Literal["zero", "uniform", "gaussian"]
 Objective: TypeAlias = Callable[[Logits], PerSample]
@@ -50,8 +50,8 @@ class PGD(Attack):
         seed: int = 0,
     ) -> None:
         super().__init__(eps, norm, seed)
-        require(steps >= 1, f"steps is {steps}, but an attack takes at least one step; write for example steps: 10")
-        require(restarts >= 1, f"restarts is {restarts}, but an attack runs at least once; write restarts: 1")
+        require_count("steps", steps, 10)
+        require_count("restarts", restarts, 1)
         require_one_of("start", start, get_args(Start))
         require(
             restarts == 1 or start != "zero", f"{restarts} restarts from x itself repeat one run; use start: uniform"

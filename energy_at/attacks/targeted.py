@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from energy_at.attacks.base import Attack
-from energy_at.types import Images, Labels, Logits, require, require_one_of
+from energy_at.types import Images, Labels, Logits, require, require_count, require_one_of
 
 Target: TypeAlias = Literal["random", "second", "least_likely", "all"]
 
@@ -35,7 +35,7 @@ class Targeted(Attack):
         )
         super().__init__(attack.eps or 0, attack.norm, attack.seed)
         require_one_of("target", target, get_args(Target))
-        require(classes >= 1, f"classes is {classes}, but one class is tried at least; write for example classes: 9")
+        require_count("classes", classes, 9)
         self.eps = attack.eps  # None where an attack has no radius
         self.attack = attack
         self.target = target

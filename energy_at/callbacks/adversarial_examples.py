@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from energy_at.evaluation.examples import Examples, draw_examples, examples_of
 from energy_at.files import as_a_whole
-from energy_at.types import require
+from energy_at.types import require, require_count
 from energy_at.undeclared import datamodule_of
 
 
@@ -29,8 +29,8 @@ class AdversarialExamples(L.Callback):
     """
 
     def __init__(self, every_n_epochs: int = 5, count: int = 16) -> None:
-        for name, value in {"every_n_epochs": every_n_epochs, "count": count}.items():
-            require(value >= 1, f"{name} is {value}, but it counts from 1; leave it out for the default")
+        require_count("every_n_epochs", every_n_epochs, 5)
+        require_count("count", count, 16)
         self.every_n_epochs, self.count = every_n_epochs, count
         self._folder: str | None = None
 

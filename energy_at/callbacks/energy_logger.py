@@ -9,7 +9,7 @@ from torch import Tensor
 from energy_at.callbacks.statistics import RunningStatistics
 from energy_at.energy import energy_overlap, full_precision, joint_energy, marginal_energy
 from energy_at.step_log import due
-from energy_at.types import Labels, Logits, require
+from energy_at.types import Labels, Logits, require_count
 
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
 SHARES = ("AAE_loss", "AAE_joint")
@@ -43,8 +43,8 @@ class EnergyLogger(L.Callback):
     """
 
     def __init__(self, every_n_steps: int = 25, histograms: bool = True, max_samples: int = 50_000) -> None:
-        require(every_n_steps >= 1, f"every_n_steps is {every_n_steps}, but it counts steps from 1; write 25")
-        require(max_samples >= 1, f"max_samples is {max_samples}, but it counts images from 1; write 50000")
+        require_count("every_n_steps", every_n_steps, 25)
+        require_count("max_samples", max_samples, 50000)
         self.every_n_steps = every_n_steps
         self.histograms = histograms
         self.max_samples = max_samples

@@ -8,7 +8,7 @@ import lightning as L
 
 from energy_at.callbacks.announcement import announce
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 
 class OverfittingMonitor(L.Callback):
@@ -46,7 +46,7 @@ class OverfittingMonitor(L.Callback):
         for name, value in {"ratio": ratio, "gap": gap, "tolerance": tolerance}.items():
             require(0 < value < 1, f"{name} is {value}, but it is a share in (0, 1); leave it out for the default")
         for name, value in {"patience": patience, "robust_patience": robust_patience}.items():
-            require(value >= 1, f"{name} is {value}, but it counts epochs from 1; write {name}: 3")
+            require_count(name, value, 3)
         self.stop = stop
         self.ratio = ratio
         self.gap = gap

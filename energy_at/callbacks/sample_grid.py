@@ -14,7 +14,7 @@ from energy_at.generation import ClassInit, LangevinSampler, sample_seeds
 from energy_at.generation.chain import to_bytes
 from energy_at.generation.mosaics import INCHES, show_mosaic
 from energy_at.generation.starts import fit_to_training
-from energy_at.types import require
+from energy_at.types import require, require_count
 from energy_at.undeclared import datamodule_of
 
 MOST_CLASSES = 10
@@ -46,8 +46,8 @@ class SampleGrid(L.Callback):
         columns: int = 10,
         fit_count: int | None = 10_000,
     ) -> None:
-        for name, value in {"every_n_epochs": every_n_epochs, "columns": columns}.items():
-            require(value >= 1, f"{name} is {value}, but it counts from 1; leave it out for the default")
+        require_count("every_n_epochs", every_n_epochs, 5)
+        require_count("columns", columns, 10)
         self.init, self.sampler = init, sampler
         self.every_n_epochs, self.columns, self.fit_count = every_n_epochs, columns, fit_count
         self._folder: str | None = None

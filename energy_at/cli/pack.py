@@ -9,7 +9,7 @@ from energy_at.data.decoding import CACHE
 from energy_at.data.folders import require_same_classes
 from energy_at.data.listing import listed
 from energy_at.data.shards import pack as pack_split
-from energy_at.types import require
+from energy_at.types import require_count
 
 
 def pack(root: str, output: str, eval_folder: str = "val", per_shard: int = 10_000) -> None:
@@ -23,7 +23,7 @@ def pack(root: str, output: str, eval_folder: str = "val", per_shard: int = 10_0
         eval_folder: name of the folder with the test images.
         per_shard: images in each file.
     """
-    require(per_shard >= 1, f"per_shard is {per_shard}, but a shard holds an image; write for example 10000")
+    require_count("per_shard", per_shard, 10000)
     folder, source = Path(output), Path(root)
     require_same_classes(source / "train", source / eval_folder)
     with only_one(folder):

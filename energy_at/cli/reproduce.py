@@ -14,7 +14,7 @@ from energy_at.evaluation.comparison import lines_of, summary
 from energy_at.evaluation.comparison_figure import draw_comparison
 from energy_at.evaluation.tables import csv_text
 from energy_at.files import as_a_whole, write_file
-from energy_at.types import InputError, require, require_one_of
+from energy_at.types import InputError, require, require_count, require_one_of
 
 Judged = Literal["best", "last"]
 
@@ -51,7 +51,7 @@ def reproduce(
         jobs: trainings at a time; on a CPU they share its cores.
     """
     folder = Path(output or Path("runs") / "reproduce" / name)
-    require(jobs >= 1, f"jobs is {jobs}, but at least one training runs at a time; write jobs: 1")
+    require_count("jobs", jobs, 1)
     for method in only or ():
         require_one_of("only", method, runs)
     data = [f"--data.root={root}"] if root else []

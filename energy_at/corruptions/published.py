@@ -15,7 +15,7 @@ from energy_at.corruptions.elastic import elastic_transform
 from energy_at.corruptions.filters import eight_bits
 from energy_at.corruptions.photographs import REMEDY
 from energy_at.corruptions.spatter import spatter
-from energy_at.types import require, require_one_of
+from energy_at.types import require, require_count, require_one_of
 
 Kind: TypeAlias = Literal[
     "gaussian_noise",
@@ -100,7 +100,7 @@ def check_corruption(kind: str, severity: int, photographs: object, seed: int) -
     require_one_of("kind", kind, KINDS)
     whole = isinstance(severity, int) and severity in range(1, 6)
     require(whole, f"severity is {severity!r}, but severities are 1 to 5; write severity: 3")
-    require(seed >= 0, f"seed is {seed}, but it is at least 0; write seed: 0")
+    require_count("seed", seed, 0, least=0)
     require(photographs is None or kind == "frost", f"{kind} takes no photographs; leave them out, or use kind: frost")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 
 def check_arrays(
@@ -50,13 +50,12 @@ def check_sizes(batch_size: int, eval_batch_size: int, val_size: float, train_si
     Raises:
         InputError: if one is out of range.
     """
-    require(batch_size >= 1, f"batch_size is {batch_size}, expected at least 1")
-    require(eval_batch_size >= 1, f"eval_batch_size is {eval_batch_size}, expected at least 1")
-    require(seed >= 0, f"seed is {seed}, expected 0 or more")
+    require_count("batch_size", batch_size, 128)
+    require_count("eval_batch_size", eval_batch_size, 500)
+    require_count("seed", seed, 0, least=0)
     require(
         val_size >= 0 and (val_size < 1 or val_size == int(val_size)),
         f"val_size is {val_size}, expected a number of images or a fraction below 1 of the training images",
     )
-    require(
-        train_size is None or train_size >= 1, f"train_size is {train_size}, expected at least 1; leave it out for all"
-    )
+    if train_size is not None:
+        require_count("train_size", train_size, 10000)

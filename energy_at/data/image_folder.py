@@ -7,7 +7,7 @@ from energy_at.data.decoding import decode_cached
 from energy_at.data.folders import list_classes, list_images, require_same_classes
 from energy_at.data.memory import Arrays, InMemoryData
 from energy_at.reading import opened
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 
 class ImageFolder(InMemoryData):
@@ -48,8 +48,9 @@ class ImageFolder(InMemoryData):
         **kwargs: Any,
     ) -> None:
         super().__init__(root, download=False, **kwargs)
-        require(padding >= 0, f"padding is {padding}, expected 0 or more pixels")
-        require(image_size is None or image_size >= 1, f"image_size is {image_size}, expected at least 1 pixel")
+        require_count("padding", padding, 4, least=0)
+        if image_size is not None:
+            require_count("image_size", image_size, 64)
         self.image_size, self.max_memory_gb = image_size, max_memory_gb
         self.padding, self.flip = padding, flip
         self.mean, self.std = tuple(mean), tuple(std)

@@ -19,7 +19,7 @@ from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import TrainBatches, Unshuffled, generator
 from energy_at.data.shards import ImageShards
 from energy_at.reading import in_mode
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 Stored: TypeAlias = ImageFiles | ImageShards
 
@@ -64,8 +64,8 @@ class ImageNet(ImageData):
         **kwargs: Any,
     ) -> None:
         super().__init__(shards or root, batch_size, eval_batch_size, val_size, **kwargs)
-        require(num_classes >= 1, f"num_classes is {num_classes}, expected at least 1")
-        require(num_workers >= 0, f"num_workers is {num_workers}, expected 0 or more")
+        require_count("num_classes", num_classes, 1000, least=2)
+        require_count("num_workers", num_workers, 8, least=0)
         require(
             1 <= image_size <= resize,
             f"image_size is {image_size} and resize {resize}, expected 1 <= image_size <= resize",

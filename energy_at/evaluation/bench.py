@@ -1,6 +1,7 @@
 """A net under test: batches are checked, attacked with noise of their own, and what was computed is kept."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from energy_at.evaluation.checks import check_attacks, check_images, check_net
 from energy_at.evaluation.store import Store, digest, net_sha256, settings
 from energy_at.files import safe_name
 from energy_at.seeding import seeded_generator
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, kind_of, require, require_count
 
 # raised when the same attack on the same net gives another result, so that nothing stored before is taken up
 RESULTS = "0.1.0"
@@ -27,13 +28,14 @@ class Bench:
         seed: of the attacks' noise, at least 0.
 
     Raises:
-        InputError: if the seed is negative, or an attack takes the true labels for its targets.
+        InputError: if the seed is negative, the attacks are none or have no names, or an attack takes the true labels
+            for its targets.
     """
 
     def __init__(
         self, net: nn.Module, attacks: Mapping[str, Attack], store: Store, device: torch.device, seed: int
     ) -> None:
-        require(seed >= 0, f"seed is {seed}, but it is at least 0; write seed: 0")
+        require_count("seed", seed, 0, least=0)
         self.net, self.attacks, self.store, self.device, self.seed = net, attacks, store, device, seed
         self.classes: int | None = None
         self._settings: dict[str, str] = {}
@@ -49,6 +51,7 @@ class Bench:
             InputError: if the net, the images or the labels are unfit.
         """
         x, y = x.to(self.device), y.to(self.device)
+        y = y if y.is_floating_point() else y.long()
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if self.classes is None:
             self.classes = check_net(self.net, x)
@@ -111,8 +114,19 @@ def of_rank(
         shard: (rank, processes): those whose index is rank modulo processes.
 
     Raises:
-        InputError: if there is no such rank.
+        InputError: if there is no such rank, or if these are no batches.
     """
     rank, processes = shard
     require(0 <= rank < processes, f"shard is {shard}, but a rank lies in 0..processes - 1; write for example (0, 1)")
-    return ((index, batch) for index, batch in enumerate(batches) if index % processes == rank)
+    require(
+        isinstance(batches, Iterable),
+        f"batches are {kind_of(batches)}; give a loader, such as a data module's batches()",
+    )
+    return ((index, _pair(index, batch)) for index, batch in enumerate(batches) if index % processes == rank)
+
+
+def _pair(index: int, batch: Any) -> tuple[Images, Labels]:
+    fits = isinstance(batch, (tuple, list)) and len(batch) == 2
+    require(fits, f"batch {index} is no pair of images and labels but {kind_of(batch)}; give [(x, y), ...]")
+    x, y = batch
+    return x, y

@@ -8,7 +8,7 @@ from torch import nn
 from energy_at.attacks import Attack
 from energy_at.attacks.base import caller_state_kept, check_form, check_image_form, check_range
 from energy_at.net_state import in_mode
-from energy_at.types import Images, InputError, Labels, require
+from energy_at.types import Images, InputError, Labels, kind_of, require
 
 
 def check_images(x: Images) -> None:
@@ -23,12 +23,16 @@ def check_images(x: Images) -> None:
 
 
 def check_attacks(attacks: Mapping[str, Attack]) -> None:
-    """Refuse attacks that take the labels given to them for the labels to reach.
+    """Refuse what are no attacks by name, and those that take the labels given to them for the labels to reach.
 
     Raises:
-        InputError: if an attack is targeted and chooses no labels itself.
+        InputError: if they are of another form, or if an attack is targeted and chooses no labels itself.
     """
+    named = f"attacks are {kind_of(attacks)}; give each a name, such as {{'pgd': PGD()}}"
+    require(isinstance(attacks, Mapping), named)
     for name, attack in attacks.items():
+        instance = callable(attack) and not isinstance(attack, type)
+        require(instance, f"attack {name!r} is {kind_of(attack)}; give an Attack, such as PGD(eps='8/255')")
         require(
             not getattr(attack, "targeted", False),
             f"attack {name!r} is targeted, and would take the true labels for its targets; wrap it: Targeted(attack)",
@@ -74,8 +78,9 @@ def check_net(net: nn.Module, x: Images, num_classes: int | None = None) -> int:
             raise InputError(
                 f"the net does not take images {list(x.shape)} ({reason}); give it its own data"
             ) from error
-    kind = type(logits).__name__
-    require(isinstance(logits, torch.Tensor), f"the net returns a {kind}; wrap it so that it returns logits alone")
+    require(
+        isinstance(logits, torch.Tensor), f"the net returns {kind_of(logits)}; wrap it so that it returns logits alone"
+    )
     fits = logits.dim() == 2 and len(logits) == len(x) and logits.shape[1] >= 2
     require(fits, f"the net returns {list(logits.shape)} for {len(x)} images; it should return logits [N, K], K >= 2")
     require(

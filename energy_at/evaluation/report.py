@@ -112,6 +112,10 @@ class Report:
         ]
         return csv_text(lines)
 
+    def __str__(self) -> str:
+        """The table."""
+        return self.table()
+
     def table(self) -> str:
         """The numbers for the screen, in percent."""
         title = "of those still correct" if self.worst_case_only else "accuracy"

@@ -64,9 +64,9 @@ def evaluate(
     place = device_of(net, device)
     count = len_of(batches)
     total = None if count is None else len(range(rank, count, processes))
-    counts = _Counts(attacks)
     with exact(net, place, channels_last) as exact_net:
         runner = Runner(exact_net, attacks, Store(store), place, seed, worst_case_only)
+        counts = _Counts(attacks)
         for index, (x, y) in mine:
             counts.add(index, runner(index, x, y))
             if on_batch:

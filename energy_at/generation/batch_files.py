@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from energy_at.files import read_arrays, write_arrays, write_file
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 NAME = re.compile(r"(\d+)-(\d+)\.npz")
 
@@ -84,8 +84,8 @@ class BatchFiles:
         Raises:
             InputError: if a value is out of its range.
         """
-        require(n >= 1, f"n is {n}, but a run has a sample; write for example n: 10000")
-        require(batch_size >= 1, f"batch_size is {batch_size}, but a batch holds a sample; write batch_size: 100")
+        require_count("n", n, 10000)
+        require_count("batch_size", batch_size, 100)
         rank, processes = shard
         done = torch.zeros(n, dtype=torch.bool)
         for first, last in self.done():

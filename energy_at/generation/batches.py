@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from energy_at.generation.langevin import Callback, LangevinSampler, Samples
 from energy_at.generation.starts import ClassInit
 from energy_at.generation.targets import EnergyTargets
-from energy_at.types import Labels, require
+from energy_at.types import Labels, require_count
 
 
 def generate(
@@ -36,7 +36,7 @@ def generate(
     Raises:
         InputError: if a value is out of its range; at the call, before any sample is made.
     """
-    require(batch_size >= 1, f"batch_size is {batch_size}, but a batch holds a sample; write batch_size: 100")
+    require_count("batch_size", batch_size, 100)
     for fit in (init, *([] if targets is None else [targets])):
         fit.check_request(labels, seeds)
     batches = zip(labels.split(batch_size), seeds.split(batch_size), strict=True)

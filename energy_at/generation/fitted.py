@@ -10,7 +10,7 @@ from torch import Tensor
 from energy_at.describe import Described
 from energy_at.files import write_torch
 from energy_at.generation.noise import choice
-from energy_at.types import Images, InputError, Labels, require
+from energy_at.types import Images, InputError, Labels, kind_of, require
 
 
 class Fitted(Described):
@@ -95,9 +95,10 @@ class Fitted(Described):
         Raises:
             InputError: if they differ in length, or a label has no class.
         """
+        tensors = isinstance(labels, Tensor) and isinstance(seeds, Tensor)
         require(
-            labels.shape == seeds.shape and labels.dim() == 1,
-            f"labels have shape {list(labels.shape)} and seeds {list(seeds.shape)}; give one label and seed a sample",
+            tensors and labels.shape == seeds.shape and labels.dim() == 1,
+            f"labels are {kind_of(labels)} and seeds {kind_of(seeds)}; give tensors with one of each a sample",
         )
         classes = len(self["counts"])
         bad = labels[(labels < 0) | (labels >= classes)]
@@ -149,12 +150,13 @@ def check_data(images: Images, labels: Labels) -> None:
         InputError: naming what is wrong.
     """
     require(
-        images.dim() == 4 and images.is_floating_point() and len(images) > 0,
-        f"images are {images.dtype} of shape {list(images.shape)}; give [N, C, H, W] in floating point",
+        isinstance(images, Tensor) and images.dim() == 4 and images.is_floating_point() and len(images) > 0,
+        f"images are {kind_of(images)}; give floating point [N, C, H, W]",
     )
+    fits = isinstance(labels, Tensor) and labels.shape == images.shape[:1] and not labels.is_floating_point()
     require(
-        labels.shape == images.shape[:1] and not labels.is_floating_point() and bool((labels >= 0).all()),
-        f"labels are {labels.dtype} of shape {list(labels.shape)}; give one integer of at least 0 for each image",
+        fits and bool((labels >= 0).all()),
+        f"labels are {kind_of(labels)}; give one integer of at least 0 for each image",
     )
     low, high = (float(value) for value in images.aminmax())
     require(low >= 0 and high <= 1, f"images lie in [{low:.3g}, {high:.3g}]; scale them to [0, 1]")

@@ -12,7 +12,7 @@ from energy_at.generation.fitted import ClassTable
 from energy_at.generation.noise import START, choice
 from energy_at.generation.starts import ClassInit
 from energy_at.reading import FILES, in_mode, is_image, opened
-from energy_at.types import Images, require
+from energy_at.types import Images, require, require_count
 
 
 class FolderInit(ClassInit):
@@ -33,7 +33,7 @@ class FolderInit(ClassInit):
 
     def __init__(self, folder: str, limit: int = 10_000) -> None:
         super().__init__()
-        require(limit >= 1, f"limit is {limit}, but it counts images from 1; write for example limit: 10000")
+        require_count("limit", limit, 10000)
         self.folder = folder
         self.limit = limit
 

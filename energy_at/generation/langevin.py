@@ -13,7 +13,7 @@ from energy_at.energy import cross_entropy_terms, full_precision, joint_energy, 
 from energy_at.generation.noise import normal
 from energy_at.lengths import unit
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, Logits, PerSample, require, require_one_of
+from energy_at.types import Images, Labels, Logits, PerSample, require, require_count, require_one_of
 
 EnergyName: TypeAlias = Literal["joint", "marginal", "cross_entropy", "conditional"]
 Energy: TypeAlias = Callable[[Logits, Labels], PerSample]
@@ -100,7 +100,7 @@ class LangevinSampler(Described):
         require(0 < step_size < inf, f"step_size is {step_size}, but it is finite and above 0; write step_size: 0.8")
         require(0 <= friction < 1, f"friction is {friction}, but it lies in [0, 1); write for example friction: 0.5")
         require(0 <= noise < inf, f"noise is {noise}, but it is finite and at least 0; write for example noise: 0.001")
-        require(steps >= 0, f"steps is {steps}, but a sampler takes none or more; write for example steps: 50")
+        require_count("steps", steps, 50, least=0)
         if not callable(energy):
             require_one_of("energy", energy, ENERGIES)
         self.step_size = step_size

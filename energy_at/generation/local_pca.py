@@ -9,7 +9,7 @@ from energy_at.generation.fitted import ClassTable, class_table
 from energy_at.generation.noise import ANCHOR, START, normal
 from energy_at.generation.pca import check_variance_and_scale, kept_components
 from energy_at.generation.starts import ClassInit
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require_count
 
 CHUNK = 500  # images whose features or distances are computed at a time
 NEIGHBOURHOODS = 64  # held in memory at a time
@@ -45,7 +45,7 @@ class LocalPCA(ClassInit):
         features: Callable[[Images], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        require(neighbours >= 2, f"neighbours is {neighbours}, but a PCA needs 2; write for example neighbours: 30")
+        require_count("neighbours", neighbours, 30, least=2)
         check_variance_and_scale(variance, scale)
         self.neighbours = neighbours
         self.variance = variance

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from energy_at.generation.fitted import ClassTable, class_table
 from energy_at.generation.noise import START, normal
 from energy_at.generation.starts import ClassInit
-from energy_at.types import Images, Labels, require
+from energy_at.types import Images, Labels, require, require_count
 
 CHUNK = 1024  # columns turned to float64 at a time
 
@@ -36,10 +36,8 @@ class ClassPCA(ClassInit):
     def __init__(self, variance: float = 0.95, scale: float = 1.0, components: int | None = None) -> None:
         super().__init__()
         check_variance_and_scale(variance, scale)
-        require(
-            components is None or components >= 1,
-            f"components is {components}, but at least 1 is kept; write 50",
-        )
+        if components is not None:
+            require_count("components", components, 50)
         self.variance = variance
         self.scale = scale
         self.components = components

@@ -9,7 +9,7 @@ from energy_at.energy import full_precision, joint_energy
 from energy_at.generation.fitted import Fitted, check_data, class_table
 from energy_at.generation.noise import TARGET
 from energy_at.net_state import in_mode
-from energy_at.types import Images, Labels, PerSample, require
+from energy_at.types import Images, Labels, PerSample, require, require_count
 
 
 class EnergyTargets(Fitted):
@@ -29,7 +29,7 @@ class EnergyTargets(Fitted):
             InputError: if the data are of another form, or the net has too few classes.
         """
         check_data(images, labels)
-        require(batch_size >= 1, f"batch_size is {batch_size}, but a batch holds an image; write batch_size: 500")
+        require_count("batch_size", batch_size, 500)
         labels = labels.to(images.device, torch.int64)
         table = class_table(labels)
         with in_mode(net, training=False):

@@ -6,16 +6,6 @@ from difflib import get_close_matches
 from energy_at.types import require
 
 
-def require_positive(**counts: int) -> None:
-    """Every count is at least 1.
-
-    Raises:
-        InputError: naming the first that is not.
-    """
-    for name, count in counts.items():
-        require(count >= 1, f"{name} is {count}; give at least 1")
-
-
 def require_known(kind: str, name: str, known: Iterable[str]) -> None:
     """The name is one of the known.
 

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from energy_at.models.checks import require_positive
 from energy_at.models.normalize import Normalize, Statistic, plain
+from energy_at.types import require_count
 
 
 class Classifier(nn.Module):
@@ -23,7 +23,8 @@ class Classifier(nn.Module):
         self, num_classes: int = 10, in_channels: int = 3, mean: Statistic = None, std: Statistic = None
     ) -> None:
         super().__init__()
-        require_positive(num_classes=num_classes, in_channels=in_channels)
+        require_count("num_classes", num_classes, 10)
+        require_count("in_channels", in_channels, 3)
         self.num_classes, self.in_channels = num_classes, in_channels
         self.mean, self.std = plain(mean), plain(std)
         self.normalize = Normalize(mean, std, in_channels)

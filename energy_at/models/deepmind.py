@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energy_at.models.blocks import conv1x1
-from energy_at.models.checks import require_known, require_positive
+from energy_at.models.checks import require_known
 from energy_at.models.classifier import Classifier
 from energy_at.models.wide_resnet import ACTIVATIONS, Activation
-from energy_at.types import Images, Logits, require
+from energy_at.types import Images, Logits, require, require_count
 
 
 def padded3x3(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
@@ -115,7 +115,7 @@ class DMWideResNet(Classifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        require_positive(width=width)
+        require_count("width", width, 64)
         require(depth >= 10 and (depth - 4) % 6 == 0, f"depth is {depth}, not 6 n + 4; give 28, 34, 70, 106, ...")
         require_known("activation", activation, ACTIVATIONS)
         self.depth, self.width, self.activation = depth, width, activation
@@ -155,7 +155,7 @@ class DMPreActResNet(Classifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        require_positive(width=width)
+        require_count("width", width, 64)
         require(min(blocks, default=0) >= 1, f"blocks is {tuple(blocks)}; give a number of blocks for each stage")
         require_known("activation", activation, ACTIVATIONS)
         self.blocks, self.width, self.activation = tuple(blocks), width, activation

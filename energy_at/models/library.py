@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from energy_at.models.checks import require_known, require_positive
+from energy_at.models.checks import require_known
 from energy_at.models.normalize import Normalize, Statistic, plain
-from energy_at.types import Images, Logits, require
+from energy_at.types import Images, Logits, require, require_count
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
@@ -40,7 +40,7 @@ class TorchvisionNet(nn.Module):
         from torchvision import models
 
         super().__init__()
-        require_positive(num_classes=num_classes)
+        require_count("num_classes", num_classes, 10)
         require_known("torchvision network", name, models.list_models(module=models))
         if weights is not None:
             _require_weights(name, weights, num_classes)
@@ -85,7 +85,7 @@ class TimmNet(nn.Module):
         import timm
 
         super().__init__()
-        require_positive(num_classes=num_classes)
+        require_count("num_classes", num_classes, 10)
         if ":" not in name and not timm.is_model(name):  # list_models leaves out old names that still work
             require_known("timm network", name, timm.list_models())
         self.name, self.num_classes, self.pretrained, self.options = name, num_classes, pretrained, options

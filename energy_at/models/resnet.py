@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energy_at.models.blocks import BasicBlock, Bottleneck, PreActBlock, Shortcut, conv3x3
-from energy_at.models.checks import require_positive
 from energy_at.models.classifier import Classifier
-from energy_at.types import Images, Logits, require, require_one_of
+from energy_at.types import Images, Logits, require, require_count, require_one_of
 
 
 class ResidualNet(Classifier, ABC):
@@ -37,7 +36,7 @@ class ResidualNet(Classifier, ABC):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        require_positive(width=width)
+        require_count("width", width, 64)
         remedy = "give at least one stage of at least one block, as (2, 2, 2, 2)"
         require(min(blocks, default=0) >= 1, f"blocks is {tuple(blocks)}; {remedy}")
         self.width, self.blocks = width, tuple(blocks)

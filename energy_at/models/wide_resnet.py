@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from energy_at.models.blocks import conv1x1, conv3x3
-from energy_at.models.checks import require_known, require_positive
+from energy_at.models.checks import require_known
 from energy_at.models.classifier import Classifier
-from energy_at.types import Images, Logits, require
+from energy_at.types import Images, Logits, require, require_count
 
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {"relu": F.relu, "silu": F.silu}
@@ -92,7 +92,7 @@ class WideResNet(Classifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        require_positive(widen_factor=widen_factor)
+        require_count("widen_factor", widen_factor, 10)
         require(
             depth >= 10 and (depth - 4) % 6 == 0, f"depth is {depth}, not 6 n + 4; give 10, 16, 22, 28, 34, 40, ..."
         )

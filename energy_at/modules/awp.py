@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AWP:
 
     def __post_init__(self) -> None:
         require(0 < self.gamma < inf, f"gamma is {self.gamma}, but it is a length above 0; write gamma: 0.005")
-        require(self.warmup >= 0, f"warmup is {self.warmup}, but it counts epochs from 0; write warmup: 0")
+        require_count("warmup", self.warmup, 10, least=0)
 
 
 class PerturbedWeights:

@@ -19,7 +19,7 @@ from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
-from energy_at.modules.optimizers import OptimizerCallable, built, sgd
+from energy_at.modules.parts import OptimizerCallable, built, check_parts, sgd
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
@@ -74,6 +74,7 @@ class AdversarialTraining(Judging):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_parts(net, attack, val_attack, test_attack, schedule)
         require_one_of("attack_mode", attack_mode, ("train", "eval"))
         require(eps_warmup >= 0, f"eps_warmup is {eps_warmup}, but it counts epochs from 0; write eps_warmup: 0")
         smoothing = f"label_smoothing is {label_smoothing}; it is a share in [0, 1); write label_smoothing: 0.1"

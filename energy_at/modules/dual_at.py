@@ -16,7 +16,7 @@ from energy_at.modules.judging import Batch
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import dual_at_loss
 from energy_at.step_log import due
-from energy_at.types import Images, Labels, require, require_weight
+from energy_at.types import Images, Labels, require, require_count, require_weight
 from energy_at.undeclared import datamodule_of
 
 
@@ -80,7 +80,7 @@ class DualAT(AdversarialTraining):
             f"steps is {steps} and max_steps {max_steps}; write 0 or more, and no fewer for max_steps",
         )
         require(0.5 < grow_at <= 1, f"grow_at is {grow_at}, but it lies in (0.5, 1]; write for example grow_at: 0.8")
-        require(window >= 1, f"window is {window}, but it counts images from 1; write for example window: 1000")
+        require_count("window", window, 1000)
         require(self.awp is None, "awp perturbs the weights that contrastive images descend by; leave it out")
         require(
             not freeze_batch_norm or attack_mode == "eval",

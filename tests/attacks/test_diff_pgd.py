@@ -171,8 +171,8 @@ def test_a_checkpoint_tells_the_arguments():
     ("options", "message"),
     [
         ({"t_star": -1}, "t_star is -1, .*; write for example t_star: 60"),
-        ({"diffusion_steps": 0}, "diffusion_steps is 0, but it is at least 1"),
-        ({"batch_size": 0}, "batch_size is 0, but it is at least 1"),
+        ({"diffusion_steps": 0}, "diffusion_steps is 0, but it counts from 1"),
+        ({"batch_size": 0}, "batch_size is 0, but it counts from 1"),
         ({"eps": -1}, "eps is -1"),
         ({"loss": "kl", "targeted": True}, "loss 'kl' has no targeted form"),
     ],

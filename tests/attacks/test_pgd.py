@@ -376,7 +376,7 @@ def test_a_half_precision_net_is_attacked_on_float32_logits():
     [
         ({"eps": -0.1}, "eps is -0.1, but .*; write for example eps: 8/255"),
         ({"steps": 0}, "steps is 0, but .*; write for example steps: 10"),
-        ({"restarts": 0}, "restarts is 0, but .*; write restarts: 1"),
+        ({"restarts": 0}, "restarts is 0, but .*; write for example restarts: 1"),
         ({"restarts": 3, "start": "zero"}, "3 restarts from x itself repeat one run; use start: uniform"),
         ({"alpha": 0}, "alpha is 0.0, but .*; write for example alpha: 2/255"),
         ({"alpha": "-2/255"}, "alpha is -2/255, but .*; write for example alpha: 2/255"),

@@ -150,7 +150,7 @@ def test_no_histograms_where_none_are_wanted(tmp_path, trades):
 
 @pytest.mark.parametrize("options", [{"every_n_steps": 0}, {"max_samples": 0}])
 def test_impossible_counts_are_refused(options):
-    with pytest.raises(InputError, match=r"is 0, but it counts .* from 1; write"):
+    with pytest.raises(InputError, match=r"is 0, but it counts from 1; write"):
         EnergyLogger(**options)
 
 

@@ -134,7 +134,7 @@ def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):
         (["--ckpt_path=net.pth", *NET, "--figures=[heat]"], "heat"),
         (["--ckpt_path=net.pth", *NET, "--runs.a=absent.csv"], "there is no file absent.csv"),
         (["--ckpt_path=net.pth", *NET, "--runs.a=analyze.yaml"], "analyze.yaml is no metrics.csv"),
-        (["--ckpt_path=net.pth", *NET, "--smoothness.images=0"], "images is 0, but at least one"),
+        (["--ckpt_path=net.pth", *NET, "--smoothness.images=0"], "images is 0, but it counts from 1"),
         (["--ckpt_path=net.pth", *NET, "--attacks.natural", "FGSM"], "an attack is called 'natural'"),
         (["--ckpt_path=net.pth", *NET, "--count=400"], "count is 400, but the test images are 360"),
     ],

@@ -199,7 +199,7 @@ def test_print_config_shows_everything(capsys):
         (["--trainer.foo=1"], "there is no option --trainer.foo=1; --print_config shows"),
         (["--model.attack.eps=-0.1"], "eps is -0.1, but a radius is"),
         (["--model.attack.eps=8/x"], "eps: '8/x' is not a number; write 0.03 or 8/255"),
-        (["--model.attack=PGD", "--model.attack.steps=0"], "steps is 0, but an attack takes at least one step"),
+        (["--model.attack=PGD", "--model.attack.steps=0"], "steps is 0, but it counts from 1"),
         (["--model.attack=PDG"], "attack: there is no class PDG; did you mean PGD?"),
         (["--model=DERR"], "model: there is no class DERR; did you mean DER?"),
         (["--model.schedule=Steps"], "schedule: there is no class Steps; write Cosine, Cyclic, OneCycle or Piecewise,"),
@@ -227,7 +227,7 @@ def test_print_config_shows_everything(capsys):
         (["--model.weight=-1"], "weight is -1.0, but a penalty's weight is finite and at least 0"),
         (["--model.terms=none"], "terms is none, expected one of marginal, joint, both"),
         (["--data=CIFAR12"], "data: there is no class CIFAR12; did you mean CIFAR10"),
-        (["--data.batch_size=0"], "batch_size is 0, expected at least 1"),
+        (["--data.batch_size=0"], "batch_size is 0, but it counts from 1"),
         (["--data.batch_size=5000"], "1293 training images do not fill one batch of 5000; lower batch_size"),
         (
             ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val_acc"],

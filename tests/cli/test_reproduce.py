@@ -192,7 +192,7 @@ def test_a_failure_is_told_with_its_log_and_leaves_the_others(tmp_path, monkeypa
     [
         (["co-digit"], "there is no config reproduce/co-digit.yaml; give reproduce/co-digits.yaml"),
         (["co-digits", "--only=[FGMS]"], "only 'FGMS' is unknown; use FGSM"),
-        (["co-digits", "--jobs=0"], "jobs is 0, but at least one training runs at a time"),
+        (["co-digits", "--jobs=0"], "jobs is 0, but it counts from 1"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(args, words, capsys):

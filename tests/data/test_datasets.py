@@ -209,7 +209,7 @@ def test_labels_out_of_range_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
+        ({"batch_size": 0}, "batch_size is 0, but it counts from 1"),
         ({"eval_batch_size": 0}, "eval_batch_size is 0"),
         ({"val_size": 1.5}, "val_size is 1.5, expected a number of images or a fraction"),
         ({"seed": -1}, "seed is -1"),

@@ -7,7 +7,7 @@ from torch import nn
 
 from energy_at.evaluation.checkpoints import load_net, read_checkpoint
 from energy_at.evaluation.checks import check_net
-from energy_at.models import SmallNet
+from energy_at.models import PreActResNet, SmallNet
 from energy_at.modules import StandardAT
 from energy_at.types import InputError
 from tests.attacks import images, linear, mlp, noisy_net
@@ -89,6 +89,12 @@ def test_a_training_modules_other_entries_are_left_out_and_an_inner_net_keeps_it
     assert load_net(saved(tmp_path / "a.pt", state), inner) is inner
     compiled = {k.replace("net.", "net._orig_mod."): v for k, v in inner.state_dict().items()}
     assert load_net(saved(tmp_path / "b.pt", compiled), inner) is inner
+
+
+def test_a_net_of_this_package_comes_by_its_name():
+    assert isinstance(load_net(net="PreActResNet"), PreActResNet)
+    with pytest.raises(InputError, match=r"no net resnet18; write a dotted path, as torchvision\.models\.resnet18"):
+        load_net(net="resnet18")
 
 
 @pytest.mark.parametrize("path", [f"{HERE}.make_net", f"{HERE}.NET"])

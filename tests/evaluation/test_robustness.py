@@ -108,6 +108,11 @@ def test_uint8_images_are_the_same_images():
     assert evaluate(a_net(), every, attacks()) == evaluate(a_net(), floats, attacks())
 
 
+def test_labels_of_any_whole_numbers_are_the_same_labels():
+    unsigned = [(x, y.to(torch.uint8)) for x, y in batches()]
+    assert evaluate(a_net(), unsigned, attacks()).table() == evaluate(a_net(), batches(), attacks()).table()
+
+
 def test_a_number_depends_on_seed_name_and_batch_alone():
     net, every = a_net(), batches()
     full = evaluate(net, every, attacks())
@@ -303,6 +308,7 @@ def test_the_report_holds_all_that_makes_a_number_comparable():
 def test_the_table_shows_every_row():
     ball = {"norm": "Linf", "eps": "8/255"}
     report = Report(8, 6, 2, (AttackResult("pgd", 8, 3, ball), AttackResult("skipped", 0, 0, ball)))
+    assert str(report) == report.table()
     assert report.table().splitlines() == [
         "attack      threat model  images  correct  accuracy",
         "clean                          8        6   75.00 %",
@@ -354,11 +360,16 @@ def test_autoattack_takes_part():
         ({"batches": [(torch.full((2, 1, 4, 4), 1.5), labels(2, 3))]}, "images reach from 1.5 to 1.5.*normalisation"),
         ({"batches": [(torch.zeros(2, 1, 4, 4), torch.tensor([0, 3]))]}, "batch 0 has labels .0, 3.*the net 3 classes"),
         ({"batches": [(torch.zeros(2, 1, 4, 4), labels(3, 3))]}, "labels .* for 2 images"),
+        ({"batches": 3}, "batches are an int; give a loader"),
+        ({"batches": (torch.zeros(2, 1, 4, 4), labels(2, 3))}, "batch 0 is no pair .* but float32 .2, 1, 4, 4.; give"),
+        ({"attacks": [PGD()]}, "attacks are a list; give each a name"),
+        ({"attacks": {"pgd": "PGD"}}, "attack 'pgd' is a str; give an Attack"),
+        ({"attacks": {"pgd": PGD}}, "attack 'pgd' is the class PGD; give an Attack"),
         ({"attacks": {"bad": lambda net, x, y, generator: x + 2}}, "attack 'bad'"),
     ],
 )
 def test_unfit_arguments_are_refused(change, message):
-    if "attacks" in change:
+    if "bad" in change.get("attacks", ()):
         change["attacks"]["bad"].seed = 0
     with pytest.raises(InputError, match=message):
         evaluate(**{"net": a_net(), "batches": batches(), "attacks": {}, **change})

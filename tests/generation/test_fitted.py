@@ -98,10 +98,12 @@ def test_a_class_with_too_few_images_is_named_with_the_remedy(init, count, messa
     ("images", "labels", "message"),
     [
         (X * 255, Y, r"images lie in \[0, 255\]; scale them"),
-        (X.squeeze(1), Y, "give .N, C, H, W. in floating point"),
-        ((X * 255).byte(), Y, "images are torch.uint8"),
-        (X, Y[:5], r"labels are torch.int64 of shape \[5\]"),
-        (X, Y.float(), "labels are torch.float32"),
+        (X.squeeze(1), Y, "give floating point .N, C, H, W."),
+        ((X * 255).byte(), Y, "images are uint8"),
+        (X, Y[:5], r"labels are int64 \[5\]"),
+        (X, Y.float(), "labels are float32"),
+        (X.numpy(), Y, "images are a ndarray; give"),
+        (X, Y.tolist(), "labels are a list; give"),
         (X, Y - 1, "at least 0"),
     ],
 )
@@ -124,8 +126,10 @@ def test_an_unknown_label_is_named(label):
 
 
 def test_labels_without_seeds_are_refused():
-    with pytest.raises(InputError, match="give one label and seed a sample"):
+    with pytest.raises(InputError, match="give tensors with one of each a sample"):
         UniformInit().fit(X, Y).sample(LABELS, SEEDS[:3])
+    with pytest.raises(InputError, match="labels are a list and seeds an int; give tensors"):
+        UniformInit().fit(X, Y).sample([0, 1], 0)
 
 
 def test_other_files_are_refused(tmp_path):

@@ -50,9 +50,9 @@ def test_auxiliary_heads_are_off_in_training():
         (lambda: TorchvisionNet("fcn_resnet50"), "'fcn_resnet50' is unknown"),
         (lambda: TorchvisionNet(weights="IMAGENET"), "weights of resnet50 'IMAGENET' is unknown; .* IMAGENET1K_V"),
         (lambda: TorchvisionNet(weights="DEFAULT", num_classes=9), "num_classes is 9, but DEFAULT has 1000; give 1000"),
-        (lambda: TorchvisionNet(num_classes=0), "num_classes is 0; give"),
+        (lambda: TorchvisionNet(num_classes=0), "num_classes is 0, but it counts from 1"),
         (lambda: TimmNet("resnet_18"), "timm network 'resnet_18' is unknown; use for example .*resnet18"),
-        (lambda: TimmNet(num_classes=0), "num_classes is 0; give"),
+        (lambda: TimmNet(num_classes=0), "num_classes is 0, but it counts from 1"),
         (lambda: TimmNet(options={"in_chans": 1}), "mean is .* length 3; give one value"),
     ],
 )

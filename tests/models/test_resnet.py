@@ -54,9 +54,9 @@ def test_keys_are_those_of_public_checkpoints():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"width": 0}, "width is 0; give at least 1"),
-        ({"num_classes": -1}, "num_classes is -1; give"),
-        ({"in_channels": 0}, "in_channels is 0; give"),
+        ({"width": 0}, "width is 0, but it counts from 1"),
+        ({"num_classes": -1}, "num_classes is -1, but it counts from 1"),
+        ({"in_channels": 0}, "in_channels is 0, but it counts from 1"),
         ({"blocks": ()}, r"blocks is \(\); give at least one stage"),
         ({"blocks": (2, 0)}, r"blocks is \(2, 0\); give"),
         ({"mean": (0.5, 0.5), "std": 1.0}, "mean is .*; give one value, or one for each of the 3 channels"),

@@ -44,7 +44,7 @@ def test_initialisation_is_he_fan_out_and_zero_bias():
     [
         ({"depth": 30}, r"depth is 30, not 6 n \+ 4; give 10, 16"),
         ({"depth": 4}, "depth is 4, not"),
-        ({"widen_factor": 0}, "widen_factor is 0; give at least 1"),
+        ({"widen_factor": 0}, "widen_factor is 0, but it counts from 1"),
         ({"activation": "silo"}, "activation 'silo' is unknown; use for example silu"),
         ({"dropout": 1.0}, "dropout is 1.0; give a probability"),
         ({"mean": 0.5, "std": (0.0,)}, "std is .* positive"),

@@ -277,6 +277,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert list(tmp_path.rglob("energies.png"))
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"net": SmallNet}, "the net is the class SmallNet; give an instance, such as PreActResNet"),
+        ({"net": lambda x: x}, "the net is a function; give an instance"),
+        ({"attack": PGD}, "the class PGD is no attack or schedule; give an instance, such as PGD"),
+        ({"test_attack": "PGD"}, "a str is no attack or schedule; give an instance"),
+        ({"schedule": torch.optim.lr_scheduler.StepLR}, "the class StepLR is no attack or schedule; give an instance"),
+    ],
+)
+def test_classes_and_names_in_the_place_of_instances_are_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        StandardAT(**{"net": small_net(), **given})
+
+
 def test_eps_rises_over_the_warm_up():
     module = StandardAT(small_net(), attack=PGD(eps=0.2, alpha=0.1, steps=2), eps_warmup=2.0)
     seen = []

@@ -12,6 +12,7 @@ from energy_at.evaluation.analysis.probe import NATURAL, Probe
 from energy_at.evaluation.analysis.result import Analysis, joined
 from energy_at.evaluation.analysis.smoothness import Smoothness
 from energy_at.evaluation.bench import Bench, of_rank
+from energy_at.evaluation.checks import check_attacks
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
 from energy_at.evaluation.robustness import len_of
 from energy_at.evaluation.runner import exact
@@ -60,6 +61,7 @@ def analyze(
     Raises:
         InputError: if the net, the images or an argument are unfit.
     """
+    check_attacks(attacks)
     require(NATURAL not in attacks, f"an attack is called {NATURAL!r}, the name of no attack; name it otherwise")
     place, data = device_of(net, device), DataHash()
     parts: dict[str, list[Mapping[str, Tensor]]] = {case: [] for case in (NATURAL, *attacks)}

@@ -22,6 +22,7 @@ from energy_at.evaluation.analysis.result import Analysis, Row
 from energy_at.evaluation.tables import csv_text
 from energy_at.evaluation.training_run import TrainingRun
 from energy_at.files import safe_name, write_file
+from energy_at.types import kind_of, require
 
 DPI = 130  # sharp on the page and in print
 PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, KL, LANDSCAPE, CLASSES)
@@ -42,7 +43,12 @@ def write_report(
 
     Returns:
         Path of the page.
+
+    Raises:
+        InputError: if there is no analysis, or one that is not in a list.
     """
+    listed = isinstance(analyses, Sequence) and len(analyses) > 0
+    require(listed, f"analyses are {kind_of(analyses)}; give a list of at least one, as [analyze(...)]")
     folder, means, pictures = Path(folder), mean_rows(analyses), []
     for picture, rows in _pictures(analyses, plates, runs):
         write_file(folder / f"{picture.name}.png", picture.png)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks.threat import THREATS, Norm
 from energy_at.energy import joint_energy, marginal_energy
-from energy_at.types import Images, Labels, Logits, require
+from energy_at.types import Images, Labels, Logits, require, require_count
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Smoothness:
     multiples: Sequence[float] = tuple(i / 4 for i in range(-8, 9))
 
     def __post_init__(self) -> None:
-        require(self.images >= 1, f"images is {self.images}, but at least one is looked around; write images: 256")
+        require_count("images", self.images, 256)
         require(
             len(self.factors) > 0 and all(isfinite(f) and f > 0 for f in self.factors),
             f"factors are {list(self.factors)}, but an eps is finite and above 0; write for example [0.5, 1, 2]",

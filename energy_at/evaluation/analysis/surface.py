@@ -18,7 +18,7 @@ from energy_at.evaluation.analysis.smoothness import random_perturbation
 from energy_at.evaluation.curves import BLACK
 from energy_at.net_state import in_mode
 from energy_at.seeding import seeded_generator
-from energy_at.types import require
+from energy_at.types import kind_of, require
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ def energy_surface(
         seed: of the random direction.
 
     Raises:
-        InputError: if eps, reach or points is out of range.
+        InputError: if the image is of another form, or eps, reach or points out of range.
     """
+    require(image.dim() == 3, f"the image is {kind_of(image)}; give one, [C, H, W]")
     require(eps > 0 and reach > 0, f"eps is {eps} and reach {reach}; both are above 0, for example 8/255 and 1.5")
     require(points >= 3 and points % 2 == 1, f"points is {points}; write an odd number from 3 on, for example 41")
     x, y = image[None], torch.tensor([label], device=image.device)
@@ -91,7 +92,12 @@ def draw_surfaces(images: Sequence[Sequence[EnergySurface]]) -> Figure:
 
     Args:
         images: the surfaces of each image, one a net.
+
+    Raises:
+        InputError: if they are of another form.
     """
+    listed = isinstance(images, Sequence) and all(isinstance(row, Sequence) for row in images) and len(images) > 0
+    require(listed, f"the surfaces are {kind_of(images)}; give a list of rows, as [[energy_surface(...)]]")
     columns = len(images[0])
     figure, axes = canvas(len(images), columns, height=min(3.2, 8 / columns))
     for surfaces, panels in zip(images, axes, strict=True):

@@ -12,7 +12,7 @@ from energy_at.generation.chain import Snapshots, to_bytes
 from energy_at.generation.quality.features import Features, extract
 from energy_at.generation.quality.judge import judged
 from energy_at.generation.run import Recipe
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 Options = TypeVar("Options")
 
@@ -37,7 +37,7 @@ class Sweep:
     def __post_init__(self) -> None:
         require(len(self.scales) > 0, "there are no scales; give for example [0.35, 1]")
         require(len(self.steps) > 0 and min(self.steps) >= 0, f"steps are {self.steps}; give for example [0, 20, 50]")
-        require(self.n >= 2, f"n is {self.n}, but a distribution needs more samples; write for example 1000")
+        require_count("n", self.n, 1000, least=2)
 
 
 class Point(NamedTuple):

@@ -11,6 +11,7 @@ import pytest
 
 from energy_at.evaluation.analysis.report import PLATES, per_image_csv, write_report
 from energy_at.evaluation.training_run import TrainingRun
+from energy_at.types import InputError
 from tests.evaluation.analysis import analyses
 
 NAMES = ["distributions", "deltas", "confidence", "kl", "smoothness", "classes"]
@@ -101,6 +102,13 @@ def test_figures_can_be_chosen_and_those_without_content_are_left_out(tmp_path):
     assert {path.stem for path in tmp_path.glob("*.png")} == {"distributions", "confidence", "classes"}
     write_report(analyses(), tmp_path / "few", plates=PLATES[3:4])
     assert {path.stem for path in (tmp_path / "few").glob("*.png")} == {"kl"}
+
+
+@pytest.mark.parametrize(("count", "kind"), [(0, "a list"), (1, "an Analysis")])
+def test_what_is_no_list_of_analyses_is_refused(count, kind, tmp_path):
+    with pytest.raises(InputError, match=f"analyses are {kind}; give a list of at least one"):
+        write_report(analyses()[0] if count else [], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_are_text_and_never_markup_or_paths(tmp_path):

@@ -71,6 +71,15 @@ def test_the_figure_has_a_panel_an_image_and_net():
     assert [axes.get_title() for axes in figure.axes[:4]] == ["net 0", "net 1"] * 2
 
 
+def test_what_is_no_image_and_no_rows_are_refused():
+    with pytest.raises(InputError, match=r"the image is float32 \[1, 3, 2, 2\]; give one, \[C, H, W\]"):
+        energy_surface(linear(), torch.zeros(1, 3, 2, 2), 0, eps=0.1)
+    surface = energy_surface(linear(), torch.zeros(3, 2, 2, dtype=torch.float64), 0, eps=0.1, points=3)
+    for wrong in (surface, [surface], []):
+        with pytest.raises(InputError, match="give a list of rows"):
+            draw_surfaces(wrong)
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"eps": 0}, "eps is 0"), ({"eps": 1, "points": 4}, "points is 4; write an odd number")]
 )

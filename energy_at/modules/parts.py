@@ -1,0 +1,40 @@
+"""What a training is made of, looked at when it is given, and its optimizer."""
+
+from collections.abc import Iterable
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import nn
+from torch.optim import SGD, Optimizer
+
+from energy_at.types import InputError, kind_of, require
+
+__all__ = ["OptimizerCallable", "built", "check_parts", "sgd"]
+
+
+def sgd(params: Iterable[nn.Parameter]) -> Optimizer:
+    """The field's default."""
+    return SGD(params, lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+
+def built(optimizer: OptimizerCallable, params: Iterable[nn.Parameter]) -> Optimizer:
+    """The optimizer of these parameters.
+
+    Raises:
+        InputError: if it refuses its arguments.
+    """
+    try:
+        return optimizer(params)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the optimizer refuses its arguments: {error}; change model.optimizer") from error
+
+
+def check_parts(net: object, *others: object) -> None:
+    """Refuse what is no net, and what is no attack or schedule but its class or its name.
+
+    Raises:
+        InputError: naming what was given.
+    """
+    require(isinstance(net, nn.Module), f"the net is {kind_of(net)}; give an instance, such as PreActResNet()")
+    for part in others:
+        instance = part is None or (callable(part) and not isinstance(part, type))
+        require(instance, f"{kind_of(part)} is no attack or schedule; give an instance, such as PGD() or Cosine()")
