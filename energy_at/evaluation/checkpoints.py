@@ -28,8 +28,7 @@ def load_net(
             holds both); ``hf://USER/NAME[@REVISION]`` of the Hugging Face Hub, ``pretrained:NAME`` or a folder that
             ``energy-at push`` has written; or the dotted path of a net. Files cannot run code: they are read with
             ``weights_only=True``, or are safetensors.
-        net: receives the weights, in place; or its name here, or its dotted path. A checkpoint of this package
-            describes its own.
+        net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
         num_classes: K that the data has, to be compared with the net's.
 
     Raises:
@@ -66,13 +65,13 @@ def path_and_choice(source: str | Path) -> tuple[Path, str | None]:
 
 
 def net_by_path(path: str) -> nn.Module:
-    """The net of this name: a class of this package, or the dotted path of a net or of what makes one.
+    """The net at a dotted path: a module, or a class or function that makes one without arguments.
 
     Raises:
         InputError: if there is none.
     """
-    found = _imported(path) if "." in path else getattr(import_module("energy_at"), path, None)
-    require(found is not None, f"this package has no net {path}; write a dotted path, as torchvision.models.resnet18")
+    require("." in path, f"{path} is no dotted path; write one such as energy_at.{path} or torchvision.models.resnet18")
+    found = _imported(path)
     if not isinstance(found, nn.Module) and callable(found):
         try:
             found = found()

@@ -91,10 +91,10 @@ def test_a_training_modules_other_entries_are_left_out_and_an_inner_net_keeps_it
     assert load_net(saved(tmp_path / "b.pt", compiled), inner) is inner
 
 
-def test_a_net_of_this_package_comes_by_its_name():
-    assert isinstance(load_net(net="PreActResNet"), PreActResNet)
-    with pytest.raises(InputError, match=r"no net resnet18; write a dotted path, as torchvision\.models\.resnet18"):
-        load_net(net="resnet18")
+def test_a_net_of_this_package_has_a_short_path():
+    with pytest.raises(InputError, match=r"is no dotted path; write one such as energy_at\.PreActResNet or torchvision"):
+        load_net(net="PreActResNet")
+    assert isinstance(load_net(net="energy_at.PreActResNet"), PreActResNet)
 
 
 @pytest.mark.parametrize("path", [f"{HERE}.make_net", f"{HERE}.NET"])
