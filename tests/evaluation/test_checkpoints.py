@@ -92,7 +92,7 @@ def test_a_training_modules_other_entries_are_left_out_and_an_inner_net_keeps_it
 
 
 def test_a_net_of_this_package_has_a_short_path():
-    with pytest.raises(InputError, match=r"is no dotted path; write one such as energy_at\.PreActResNet or torchvision"):
+    with pytest.raises(InputError, match=r"is no dotted path; write one such as energy_at\.PreAct"):
         load_net(net="PreActResNet")
     assert isinstance(load_net(net="energy_at.PreActResNet"), PreActResNet)
 
