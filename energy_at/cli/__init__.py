@@ -21,6 +21,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     # threads that wait yield their core to whatever else the machine does; OpenMP reads it when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("DISABLE_MPS", "1")  # Lightning's: "auto" is the CPU on a Mac, whose GPU has no float64
     try:
         args = expanded(sys.argv[1:] if args is None else args)
         text = first_look(args)

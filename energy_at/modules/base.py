@@ -171,8 +171,9 @@ class AdversarialTraining(Judging):
         """Refuse what this device cannot do; compile what is to be compiled.
 
         Raises:
-            InputError: if micro_batch is "auto" or cuda_graph is asked for on a device that cannot.
+            InputError: if the device cannot do what micro_batch or cuda_graph ask for, or has no float64.
         """
+        require(self.device.type != "mps", "energies are summed in float64, which MPS lacks; write accelerator: cpu")
         require(
             not self.cuda_graph or self.device.type == "cuda",
             f"cuda_graph records the work of a CUDA device, and this is a {self.device.type}; write cuda_graph: false",

@@ -317,6 +317,23 @@ def test_the_command_alone_lets_waiting_threads_yield_before_torch_is_loaded(fir
     assert done.stdout.splitlines()[-1] == told
 
 
+A_MAC = """
+from energy_at.cli import main
+main(["--version"])
+import platform, torch
+from lightning.pytorch.accelerators import MPSAccelerator
+torch.backends.mps.is_available, platform.processor = lambda: True, lambda: "arm"
+print(MPSAccelerator.is_available())
+"""
+
+
+@pytest.mark.parametrize(("given", "taken"), [({}, "False"), ({"DISABLE_MPS": "0"}, "True")])
+def test_on_a_mac_the_command_takes_the_cpu_unless_its_gpu_is_asked_for(given, taken):
+    env = {key: value for key, value in os.environ.items() if key != "DISABLE_MPS"} | given
+    done = subprocess.run([sys.executable, "-c", A_MAC], env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == taken
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
