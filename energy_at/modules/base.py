@@ -20,6 +20,7 @@ from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
 from energy_at.modules.parts import OptimizerCallable, built, check_parts, sgd
+from energy_at.modules.precision import check_precision
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
 from energy_at.seeding import seeded_generator
@@ -173,7 +174,7 @@ class AdversarialTraining(Judging):
         Raises:
             InputError: if the device cannot do what micro_batch or cuda_graph ask for, or has no float64.
         """
-        require(self.device.type != "mps", "energies are summed in float64, which MPS lacks; write accelerator: cpu")
+        check_precision(self.device, self.trainer.precision)
         require(
             not self.cuda_graph or self.device.type == "cuda",
             f"cuda_graph records the work of a CUDA device, and this is a {self.device.type}; write cuda_graph: false",

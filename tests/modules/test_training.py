@@ -292,12 +292,6 @@ def test_classes_and_names_in_the_place_of_instances_are_refused(given, words):
         StandardAT(**{"net": small_net(), **given})
 
 
-def test_a_device_without_float64_is_refused(monkeypatch):
-    monkeypatch.setattr(StandardAT, "device", torch.device("mps"))
-    with pytest.raises(InputError, match="summed in float64, which MPS lacks; write accelerator: cpu"):
-        StandardAT(small_net()).on_fit_start()
-
-
 def test_eps_rises_over_the_warm_up():
     module = StandardAT(small_net(), attack=PGD(eps=0.2, alpha=0.1, steps=2), eps_warmup=2.0)
     seen = []
