@@ -7,7 +7,7 @@ from energy_at.attacks.corruption import Corruption
 from energy_at.attacks.diff_pgd import DiffPGD
 from energy_at.attacks.fgsm import FGSM, NFGSM, RSFGSM, SingleStep
 from energy_at.attacks.gaussian_noise import GaussianNoise
-from energy_at.attacks.pgd import PGD
+from energy_at.attacks.pgd import PGD, input_gradient
 from energy_at.attacks.targeted import Targeted
 from energy_at.attacks.through_defense import ThroughDefense
 from energy_at.attacks.transfer import Transfer
@@ -27,4 +27,5 @@ __all__ = [
     "Targeted",
     "ThroughDefense",
     "Transfer",
+    "input_gradient",
 ]
