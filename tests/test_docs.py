@@ -26,13 +26,8 @@ from tests.test_configs import OnlyParsing
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = (
-    "own_attack",
-    "own_data",
-    "own_net",
-    "own_objective",
-    "wandb",
-)  # pages whose code needs nothing that they do not have
+# pages whose code needs nothing that they do not have
+RUN = ("own_attack", "own_data", "own_net", "own_objective", "wandb")
 PARTS = ("attacks", "callbacks", "data", "generation", "models", "modules")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 # what stands for something of the reader's, and what serves instead
