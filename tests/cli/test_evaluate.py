@@ -132,7 +132,7 @@ def test_a_flag_adds_an_attack_and_changes_another(folder):
         (["--net=tests.cli.test_evaluate.absent"], "tests.cli.test_evaluate.absent cannot be imported"),
         (["--net=tests.cli.test_evaluate.a_net", "--count=400"], "count is 400, but the test images are 360"),
         (["--net=tests.cli.test_evaluate.a_net", "--only=[apgd]"], "only 'apgd' is unknown; use fgsm or pgd"),
-        (["--net=tests.cli.test_evaluate.a_net", "--attacks.pgd.steps=0"], "steps is 0, but an attack takes"),
+        (["--net=tests.cli.test_evaluate.a_net", "--attacks.pgd.steps=0"], "steps is 0, but it counts from 1"),
         (["--net=tests.cli.test_evaluate.a_net", "--attacks.new", "PDG"], "there is no class PDG; did you mean PGD?"),
         (["--attacks", "PGD"], "attacks is PGD, but each one has a name; write for example --attacks.NAME PGD"),
         (

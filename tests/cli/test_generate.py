@@ -318,7 +318,7 @@ def test_images_too_large_for_memory_are_fitted_to_in_part(folder, capsys, monke
     ("args", "words"),
     [
         (["--net=null"], "there is neither a checkpoint nor a net; give one of them"),
-        (["--n=0"], "n is 0, but a run has a sample"),
+        (["--n=0"], "n is 0, but it counts from 1"),
         (["--batch_size=0"], "batch_size is 0"),
         (["--init=ClasPCA"], "there is no class ClasPCA; did you mean ClassPCA?"),
         (["--init.scale=-1"], "scale is -1"),
