@@ -11,7 +11,6 @@ from inspect import isabstract
 from pathlib import Path
 from traceback import walk_tb
 
-import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import energy_at
@@ -25,6 +24,7 @@ KINDS = {  # of options of which the parser's message does not say what they wan
     "init": ("energy_at.generation", "ClassInit"),
     "attacks": ("energy_at.attacks", "Attack"),
 }
+BETWEEN = {"energy_at", "lightning", "torch", "contextlib", "functools"}  # a command and what Lightning refuses
 SHOW = "--print_config shows every option"
 UNKNOWN_OPTION = (
     r"Option '([^']+)' is not accepted",
@@ -43,9 +43,10 @@ def plain_reasons() -> Iterator[None]:
 
 
 def is_refusal_of_lightning(error: BaseException) -> bool:
-    """Whether Lightning has raised it itself, of something that it was asked for and cannot do."""
-    frames = list(walk_tb(error.__traceback__))
-    return Path(frames[-1][0].f_code.co_filename).is_relative_to(Path(lightning.__file__).parent)
+    """Whether Lightning has raised it itself, of an option and not of what a user's own code does."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    packages = [name.partition(".")[0] for name in frames]
+    return packages[-1] == "lightning" and BETWEEN.issuperset(packages)
 
 
 @contextmanager

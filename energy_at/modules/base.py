@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from energy_at.attacks import PGD, Attack
@@ -19,7 +19,7 @@ from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
-from energy_at.modules.parts import OptimizerCallable, built, check_parts, sgd
+from energy_at.modules.parts import built, check_parts, sgd, warn_of_a_foreign_loss
 from energy_at.modules.precision import check_precision
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
@@ -83,7 +83,7 @@ class AdversarialTraining(Judging):
         require(awp is None or micro_batch is None, "awp takes whole batches, not micro_batch's; leave one out")
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.attack = attack or self.default_attack()
-        self._warn_of_a_foreign_loss()
+        warn_of_a_foreign_loss(type(self).__name__, self.default_attack(), self.attack)
         if cuda_graph:
             check_recordable(self.attack)
         self.attack_mode = attack_mode
@@ -285,11 +285,6 @@ class AdversarialTraining(Judging):
         plugin, one = getattr(self._trainer, "precision_plugin", None), torch.ones((), device=self.device)
         scaler = getattr(plugin, "scaler", None)
         return one if scaler is None else scaler.scale(one)
-
-    def _warn_of_a_foreign_loss(self) -> None:
-        own, given = self.default_attack().loss, getattr(self.attack, "loss", None)
-        if given in ("cross_entropy", "kl") and given != own:
-            rank_zero_warn(f"{type(self).__name__} attacks {own}, but attack.loss is {given}; is that meant?")
 
     def _log_training(self, outputs: Outputs, y: Labels) -> None:
         self._step_log.add("train/loss_epoch", outputs["loss"], len(y))

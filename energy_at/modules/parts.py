@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.optim import SGD, Optimizer
 
+from energy_at.attacks import PGD, Attack
 from energy_at.types import InputError, kind_of, require
-
-__all__ = ["OptimizerCallable", "built", "check_parts", "sgd"]
 
 
 def sgd(params: Iterable[nn.Parameter]) -> Optimizer:
@@ -38,3 +38,16 @@ def check_parts(net: object, *others: object) -> None:
     for part in others:
         instance = part is None or (callable(part) and not isinstance(part, type))
         require(instance, f"{kind_of(part)} is no attack or schedule; give an instance, such as PGD() or Cosine()")
+
+
+def warn_of_a_foreign_loss(objective: str, own: PGD, given: Attack) -> None:
+    """Warn where an attack climbs another of the objectives' losses than the paper's, as after a change of objective.
+
+    Args:
+        objective: its name.
+        own: the attack of the objective's paper.
+        given: the training attack.
+    """
+    loss = getattr(given, "loss", None)
+    if loss in ("cross_entropy", "kl") and loss != own.loss:
+        rank_zero_warn(f"{objective} attacks {own.loss}, but attack.loss is {loss}; is that meant?")

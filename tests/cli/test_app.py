@@ -13,6 +13,7 @@ import pytest
 import torch
 import wandb
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from energy_at.callbacks.energy_logger import QUANTITIES
 from energy_at.cli import main
@@ -272,6 +273,14 @@ def test_a_metric_of_ones_own_can_be_monitored(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     own = ["--trainer.callbacks=own_metric.Mine", "--best.monitor=val_acc", "--trainer.limit_test_batches=1"]
     assert main(["fit", *SMALL, *own]) == 0
+
+
+def test_what_lightning_refuses_of_a_users_own_code_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_fault.py").write_text(OWN_METRIC.replace("on_validation_epoch_end", "on_fit_end"))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MisconfigurationException, match="log"):
+        main(["fit", *SMALL, "--trainer.callbacks=own_fault.Mine"])
 
 
 def test_a_warning_of_the_package_is_one_line(tmp_path):
