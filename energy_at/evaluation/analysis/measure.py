@@ -12,7 +12,6 @@ from energy_at.evaluation.analysis.probe import NATURAL, Probe
 from energy_at.evaluation.analysis.result import Analysis, joined
 from energy_at.evaluation.analysis.smoothness import Smoothness
 from energy_at.evaluation.bench import Bench, of_rank
-from energy_at.evaluation.checks import check_attacks
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
 from energy_at.evaluation.robustness import len_of
 from energy_at.evaluation.runner import exact
@@ -61,12 +60,12 @@ def analyze(
     Raises:
         InputError: if the net, the images or an argument are unfit.
     """
-    check_attacks(attacks)
-    require(NATURAL not in attacks, f"an attack is called {NATURAL!r}, the name of no attack; name it otherwise")
     place, data = device_of(net, device), DataHash()
-    parts: dict[str, list[Mapping[str, Tensor]]] = {case: [] for case in (NATURAL, *attacks)}
     with exact(net, place, channels_last) as exact_net:
-        for probe in _probes(Bench(exact_net, attacks, Store(store), place, seed), batches, smoothness, shard):
+        bench = Bench(exact_net, attacks, Store(store), place, seed)
+        require(NATURAL not in attacks, f"an attack is called {NATURAL!r}, the name of no attack; name it otherwise")
+        parts: dict[str, list[Mapping[str, Tensor]]] = {case: [] for case in (NATURAL, *attacks)}
+        for probe in _probes(bench, batches, smoothness, shard):
             data.add(probe.index, probe.content)
             for case, kept in parts.items():
                 kept.append({key: value.cpu() for key, value in probe(case).items()})

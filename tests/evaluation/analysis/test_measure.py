@@ -198,6 +198,7 @@ class Infinite(nn.Module):
     ("change", "message"),
     [
         ({"attacks": {"natural": attacks()["pgd"]}}, "an attack is called 'natural'"),
+        ({"attacks": [attacks()["pgd"]]}, "attacks are a list; give each a name"),
         ({"batches": []}, "no images to analyze"),
         ({"batches": iter(batches()), "smoothness": AROUND}, "these have no length"),
         ({"seed": -1}, "seed is -1"),
