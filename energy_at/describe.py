@@ -69,13 +69,13 @@ def own_arguments(module: object) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not UNKNOWN}
 
 
-def init_parameters(cls: type) -> list[str] | None:
-    """Names of the constructor's parameters, those that ``**kwargs`` hands to the base class included.
+def init_parameters(cls: type) -> dict[str, inspect.Parameter] | None:
+    """The constructor's parameters by name, those that ``**kwargs`` hands to the base class included.
 
     Returns:
-        The names; None if the constructor takes ``*args``, which have none.
+        The parameters; None if the constructor takes ``*args``, which have no names.
     """
-    names: list[str] = []
+    found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
@@ -83,10 +83,10 @@ def init_parameters(cls: type) -> list[str] | None:
         kinds = {parameter.kind for parameter in own}
         if inspect.Parameter.VAR_POSITIONAL in kinds:
             return None
-        names += [p.name for p in own if p.kind is not p.VAR_KEYWORD and p.name not in names]
+        found |= {p.name: p for p in own if p.kind is not p.VAR_KEYWORD and p.name not in found}
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             break
-    return names
+    return found
 
 
 def _shown(value: Any) -> str:

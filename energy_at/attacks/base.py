@@ -155,7 +155,7 @@ def check_range(x: Images) -> None:
     Raises:
         InputError: naming the range, and what has probably happened to them.
     """
-    low, high = float(x.min()), float(x.max())
+    low, high = float(x.detach().min()), float(x.detach().max())
     remedy = "divide them by 255" if low >= 0 and high > 2 else "leave normalisation to the net"
     require(low >= 0 and high <= 1, f"images reach from {low:.3g} to {high:.3g}, but lie in [0, 1]; {remedy}")
 

@@ -31,7 +31,8 @@ from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import is_refusal_of_lightning, one_line, plain_reasons, plain_warnings
-from energy_at.cli.parser import CONFIG, ConfigFile, Parser, link_net_to_data
+from energy_at.cli.net_links import NetLinks
+from energy_at.cli.parser import CONFIG, ConfigFile, Parser
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
     EndedError,
@@ -121,14 +122,14 @@ class EnergyCLI(LightningCLI):
         parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
         return parser
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+    def add_arguments_to_parser(self, parser: Any) -> None:
         """The callbacks of every run, and what the net learns from the data set."""
         parser.add_lightning_class_args(EnergyLogger, "energies")
         parser.add_lightning_class_args(OverfittingMonitor, "overfitting")
         parser.add_lightning_class_args(EnergyPlot, "plot")
         parser.add_lightning_class_args(BestCheckpoint, "best")
         parser.add_lightning_class_args(LastCheckpoint, "last")
-        link_net_to_data(parser, "model.init_args.net", "mean", "std")
+        parser.net_links = NetLinks(parser, "model.init_args.net", statistics=True)
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
         parser.add_argument("--resume_in", type=Literal["run", "new"], default="run", help=RESUME_IN)

@@ -7,7 +7,8 @@ from typing import Any
 
 from energy_at.cli.first_look import SHORT_FORMS
 from energy_at.cli.messages import plain_reasons
-from energy_at.cli.parser import CONFIG, ConfigFile, FunctionParser, link_net_to_data
+from energy_at.cli.net_links import NetLinks
+from energy_at.cli.parser import CONFIG, ConfigFile, FunctionParser
 
 
 def run_command(name: str, args: Sequence[str]) -> None:
@@ -41,5 +42,5 @@ def command_parser(function: Callable[..., Any]) -> FunctionParser:
     parser.add_argument("-c", "--config", action=ConfigFile, **CONFIG)
     added = parser.add_function_arguments(function, as_group=False)
     if {"data", "net"} <= set(added):
-        link_net_to_data(parser, "net")
+        parser.net_links = NetLinks(parser, "net", statistics=False)
     return parser

@@ -45,6 +45,8 @@ SHORT_FORMS = {  # which `expanded` takes, and no parser knows
     "reproduce": "energy-at reproduce co-jpeg16 takes the config reproduce/co-jpeg16.yaml.",
 }
 CONFIG_FLAGS = ("-c", "--config")
+SEEDS = ("model", "data")  # sections whose seed is that of everything
+EMPTY_TAKEN = "--evaluate"  # of reproduce: no judgement after the trainings
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 HELP = """\
 energy-at {version}: adversarial training understood through energy-based models
@@ -97,7 +99,7 @@ def first_look(args: Sequence[str]) -> str | None:
         _check_checkpoint(path)
     for arg in args[1:]:
         if arg.startswith("--"):
-            _check_flag(arg[2:].split("=")[0].split(".")[0].rstrip("+"))
+            _check_flag(arg[2:].split("=")[0])
     return None
 
 
@@ -107,8 +109,9 @@ def expanded(args: Sequence[str]) -> list[str]:
     All configs come before all flags.
 
     Raises:
-        FirstLookError: if the run to be resumed is none, or no config follows the flag of one.
+        FirstLookError: if the run to be resumed is none, no config follows the flag of one, or a value is empty.
     """
+    _check_not_empty(args)
     command, rest = args[:1], args[1:]
     if command == ["fit"]:
         rest = _resumed(rest)
@@ -170,6 +173,17 @@ def _resumed(args: Sequence[str]) -> list[str]:
     return [f"--config={config}", f"--ckpt_path={checkpoint}", *rest]
 
 
+def _check_not_empty(args: Sequence[str]) -> None:
+    """What a shell makes of a variable that is not set would be taken for the present folder, or for no name."""
+    for arg, before in zip(args, ["", *args], strict=False):
+        flag, equals, value = arg.partition("=")
+        if arg and not (flag.startswith("-") and equals and not value):
+            continue
+        named = flag or (before if before.startswith("-") and "=" not in before else "an argument")
+        if named != EMPTY_TAKEN:
+            raise FirstLookError(f"{named} is empty; set the shell's variable behind it, or leave it out")
+
+
 def _check_config(name: str, sections: Sequence[str] | None) -> None:
     try:
         path = find_config(name)
@@ -181,9 +195,10 @@ def _check_config(name: str, sections: Sequence[str] | None) -> None:
     if not isinstance(content, dict):
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
     _check_classes(content, name)
-    for section in content:
-        if sections:
-            _check_known(str(section).rstrip("+"), sections, f"section in {name}")
+    for section, options in content.items() if sections else ():
+        _check_known(str(section).rstrip("+"), sections or (), f"section in {name}")
+        if section in SEEDS and isinstance(options, dict) and "seed" in {**options, **(options.get("init_args") or {})}:
+            raise FirstLookError(_own_seed(f"{section}.seed in {name}"))
 
 
 def _check_classes(content: object, name: str, place: str = "") -> None:
@@ -216,8 +231,15 @@ def _check_checkpoint(path: str) -> None:
             raise FirstLookError(f"{path} is no checkpoint; give a .ckpt file that a run has written")
 
 
-def _check_flag(section: str) -> None:
-    _check_known(section, (*SECTIONS, "config", "help", "print_config"), "flag")
+def _check_flag(name: str) -> None:
+    section, _, option = name.partition(".")
+    _check_known(section.rstrip("+"), (*SECTIONS, "config", "help", "print_config"), "flag")
+    if option.removeprefix("init_args.") == "seed" and section in SEEDS:
+        raise FirstLookError(_own_seed(f"--{name}"))
+
+
+def _own_seed(name: str) -> str:
+    return f"{name} would be overwritten, for all seeds follow one; set seed_everything"
 
 
 def _check_known(word: str, known: Sequence[str] | dict[str, str], kind: str) -> None:

@@ -81,7 +81,8 @@ def root_reason(error: BaseException) -> str:
 
 def one_line(message: str) -> str:
     """The reason at the heart of a nested parser message, with the option that it concerns."""
-    message = re.sub(r"\S{200,}", _short, " ".join(message.split()))
+    values = re.findall(r"(?:Given|Got) value: (.*)$", message, re.MULTILINE)
+    message, *values = (re.sub(r"\S{200,}", _short, " ".join(text.split())) for text in (message, *values))
     key = _found(r'Parser key "(?!None")([^"]+)"', message)
     named = f"{key}: " if key else ""
     if missing := _found(r"the following arguments are required: (.+)", message):
@@ -89,7 +90,7 @@ def one_line(message: str) -> str:
     for pattern in UNKNOWN_OPTION:
         if name := _found(pattern, message):
             return _no_such_option(name)
-    return _about_a_class(message, named) or _about_a_value(message, key) or message
+    return _about_a_class(message, named) or _about_a_value(message, key, values) or message
 
 
 def _about_a_class(message: str, named: str) -> str | None:
@@ -109,17 +110,17 @@ def _about_a_class(message: str, named: str) -> str | None:
     return None
 
 
-def _about_a_value(message: str, key: str | None) -> str | None:
+def _about_a_value(message: str, key: str | None, values: Sequence[str]) -> str | None:
     if key and "Given value: {" in message and "class_path" not in message.rsplit("Given value: ", 1)[1]:
         return f"{key} has no class_path; name the class, or put the config that does before this one"
     expected = [_plain(kind) for kind in re.findall(r"Expected a (<class '[^']+'>|typing\.Literal\[[^]]+\])", message)]
     kinds = " or ".join(kind for kind in expected if kind != "NoneType")
-    value = _found(r"(?:Given|Got) value: ([{[].*|\S+)", message)
-    if not (key and value and expected):
+    if not (key and values and expected):
         return None
+    value = values[-1].strip('"')
     if kinds == "dict":
         return f"{key} is {value}, but each one has a name; write for example --{key}.NAME {value}"
-    kinds += f'; write "[{value}]"' if kinds == "list" else ""
+    kinds += f'; write "[{value}]"' if kinds == "list" and not value.startswith("[") else ""
     return f"{key} is {value}, expected {kinds}" if kinds else f"{key} cannot be {value}; {SHOW}"
 
 

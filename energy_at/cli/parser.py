@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined] # public, not in __all__
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined] # public, not in __all__
 from lightning.pytorch.cli import LightningArgumentParser
 
 from energy_at.cli.config_files import find_config
 from energy_at.cli.messages import one_line
+from energy_at.cli.net_links import NetLinks
 
 CONFIG: dict[str, Any] = {"help": "a config: path, or name of a packaged one"}
 
@@ -26,6 +27,8 @@ class ConfigFile(ActionConfigFile):
 class _OneLine(ArgumentParser):
     """A parser whose errors are one line, and whose help names this package's classes only."""
 
+    net_links: NetLinks | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # an abbreviation means something else as soon as there is another option that begins so
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
@@ -34,6 +37,17 @@ class _OneLine(ArgumentParser):
         """Say what is wrong and exit with code 2."""
         print(f"energy-at: {self._meant(message) or one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
+        """See jsonargparse."""
+        if self.net_links is not None:
+            self.net_links.look(namespace)
+        return super().instantiate(namespace, *args, **kwargs)
+
+    def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
+        """See jsonargparse."""
+        text = super().dump(namespace, *args, **kwargs)
+        return text if self.net_links is None else self.net_links.told(namespace, text)
 
     def _meant(self, message: str) -> str:
         """A sentence with the option of which an unknown one is the beginning or a misspelling."""
@@ -64,20 +78,6 @@ class Parser(_OneLine, LightningArgumentParser):
 
 class FunctionParser(_OneLine):
     """For commands that are plain functions."""
-
-
-def link_net_to_data(parser: ArgumentParser, net: str, *names: str) -> None:
-    """What a net learns from the data set: classes and channels, and more.
-
-    Args:
-        parser: that has ``data`` and the net.
-        net: key of the net.
-        names: of further arguments; a net that is trained learns "mean" and "std", one that is judged has its own.
-    """
-    for name in ("num_classes", *names):
-        parser.link_arguments(f"data.{name}", f"{net}.init_args.{name}", apply_on="instantiate")
-    channels = f"{net}.init_args.in_channels"
-    parser.link_arguments("data.image_shape", channels, lambda shape: shape[0], apply_on="instantiate")
 
 
 def _own_classes(match: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from energy_at.data.checks import check_sizes
 from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, evenly, held_out
-from energy_at.types import require, require_one_of
+from energy_at.types import require, require_count, require_one_of
 
 Split: TypeAlias = Literal["train", "val", "test"]
 
@@ -146,9 +146,10 @@ class ImageData(L.LightningDataModule, ABC):
             A loader of uint8 images ``[N, C, H, W]`` and labels ``[N]``, ``eval_batch_size`` at a time.
 
         Raises:
-            InputError: if the split is unknown, or has fewer images than ``count``.
+            InputError: if the split is unknown, or has fewer images than ``count``, or the seed is negative.
         """
         require_one_of("split", split, get_args(Split))
+        require_count("seed", seed, 0, least=0)
         self.setup("test" if split == "test" else "validate")
         labels = np.asarray(self.labels(split))
         require(

@@ -71,7 +71,7 @@ def net_by_path(path: str) -> nn.Module:
         InputError: if there is none.
     """
     require("." in path, f"{path} is no dotted path; write one such as energy_at.{path} or torchvision.models.resnet18")
-    found = _imported(path)
+    found = imported(path)
     if not isinstance(found, nn.Module) and callable(found):
         try:
             found = found()
@@ -123,7 +123,7 @@ def rebuilt(content: Mapping[str, Any], source: object) -> nn.Module:
 
 
 def _instance(description: Mapping[str, Any]) -> nn.Module:
-    cls = _imported(description["class_path"])
+    cls = imported(description["class_path"])
     # a file may name anything, os.system too; only nets are made from it
     require(
         isinstance(cls, type) and issubclass(cls, nn.Module),
@@ -142,7 +142,12 @@ def _argument(value: Any) -> Any:
     return _instance(value) if isinstance(value, Mapping) and "class_path" in value else value
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
+    """What lies at a dotted path.
+
+    Raises:
+        InputError: if nothing does.
+    """
     module, _, name = path.rpartition(".")
     try:
         return getattr(import_module(module), name)

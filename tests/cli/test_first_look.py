@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from energy_at.cli import main
-from energy_at.cli.first_look import COMMANDS, SECTIONS, FirstLookError, configs_first, first_look
+from energy_at.cli.first_look import COMMANDS, SECTIONS, FirstLookError, configs_first, expanded, first_look
 
 
 @pytest.fixture
@@ -35,6 +35,27 @@ def test_a_wrong_word_is_named_with_the_right_one(args, words, capsys):
     assert printed.out == ""
     assert printed.err.startswith(f"energy-at: {words}")
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["evaluate", "-c", "eval_digits.yaml", "--ckpt_path", ""], "--ckpt_path"),
+        (["fit", "-c", "digits_pgd_at.yaml", "--trainer.default_root_dir="], "--trainer.default_root_dir"),
+        (["fit", "--resume", ""], "--resume"),
+        (["fit", "-c="], "-c"),
+        (["push", "", "--output", "net"], "an argument"),
+        (["evaluate", "--output=net", ""], "an argument"),
+    ],
+)
+def test_what_an_unset_variable_leaves_is_refused(args, named, capsys):
+    assert main(args) == 2
+    assert capsys.readouterr().err.startswith(f"energy-at: {named} is empty; set the shell's variable")
+
+
+def test_empty_is_meant_only_of_a_table_without_judgement():
+    args = ["reproduce", "co-digits", "--evaluate=", "--name", "a="]
+    assert expanded(args) == ["reproduce", "--config", "reproduce/co-digits.yaml", "--evaluate=", "--name", "a="]
 
 
 @pytest.mark.parametrize(

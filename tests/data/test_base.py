@@ -39,7 +39,12 @@ def test_files_are_read_in_the_same_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(("tset",), "split 'tset' is unknown"), (("test", 361), "count is 361")]
+    ("arguments", "words"),
+    [
+        (("tset",), "split 'tset' is unknown"),
+        (("test", 361), "count is 361"),
+        (("test", 9, -1), "seed is -1, but it counts from 0"),
+    ],
 )
 def test_what_is_not_there_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
