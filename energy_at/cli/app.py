@@ -31,7 +31,7 @@ from energy_at.cli.endings import EndTogether
 from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import is_refusal_of_lightning, one_line, plain_reasons, plain_warnings
-from energy_at.cli.net_links import NetLinks
+from energy_at.cli.net_links import NetLinks, given
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
@@ -48,7 +48,7 @@ from energy_at.cli.resume import (
     training_in,
 )
 from energy_at.cli.slurm import job_of
-from energy_at.cli.start import StartSummary, keep_noise_away
+from energy_at.cli.start import StartSummary, keep_noise_away, start_from
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.cli.trainer_options import all_of, check_callbacks, check_trainer
 from energy_at.data.base import ImageData
@@ -60,6 +60,7 @@ from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError
 from energy_at.undeclared import callbacks_of
 
+START_FROM = "weights to begin with: a checkpoint, any file with a state_dict, hf://USER/NAME or pretrained:NAME"
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
 
@@ -132,6 +133,7 @@ class EnergyCLI(LightningCLI):
         parser.net_links = NetLinks(parser, "model.init_args.net", statistics=True)
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed", int)
+        parser.add_argument("--start_from", type=str | None, default=None, help=START_FROM)
         parser.add_argument("--resume_in", type=Literal["run", "new"], default="run", help=RESUME_IN)
 
     def before_instantiate_classes(self) -> None:
@@ -158,6 +160,9 @@ class EnergyCLI(LightningCLI):
         """
         with plain_reasons():
             super().instantiate_classes()
+        config = self.config[self.config.subcommand]
+        if config.start_from and not config.ckpt_path:  # a training that goes on has its own
+            start_from(self.model.net, config.start_from, "mean" in given(config.model.init_args.net))
         callbacks = callbacks_of(self.trainer)
         callbacks[:] = self._with_our_bar(callbacks)
         callbacks.insert(0, StartSummary())  # before the progress bar begins its line
@@ -232,8 +237,13 @@ class EnergyCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Print the table of one checkpoint."""
-        path = self._get(self.config, "ckpt_path")
-        write_summary([judgement(self.trainer, path)], self.trainer.log_dir, self.model.test_attack, self._tested())
+        path, begun = (self._get(self.config, key) for key in ("ckpt_path", "start_from"))
+        write_summary(
+            [judgement(self.trainer, path, begun or "untrained")],
+            self.trainer.log_dir,
+            self.model.test_attack,
+            self._tested(),
+        )
 
     def _tested(self) -> str:
         """Which images the test has judged."""

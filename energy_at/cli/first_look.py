@@ -31,6 +31,7 @@ SECTIONS = (
     "model",
     "data",
     "ckpt_path",
+    "start_from",
     "weights_only",
     "energies",
     "overfitting",
@@ -218,7 +219,9 @@ def _check_classes(content: object, name: str, place: str = "") -> None:
 
 def _check_checkpoint(path: str) -> None:
     if path.startswith(("hf:", "pretrained:")):
-        raise FirstLookError(f"{path} is a net without a training; judge it with energy-at evaluate")
+        raise FirstLookError(
+            f"{path} is a net, not a training; begin with it by --start_from, or judge it by evaluate"
+        )
     if path in ("best", "last", "hpc") or "://" in path:
         return
     file = Path(path)

@@ -67,4 +67,5 @@ def given(net: Any) -> Mapping[str, Any]:
     if arguments is None:
         return {}
     known = init_parameters(imported(net.class_path)) or {}
-    return {name: value for name, value in vars(arguments).items() if name in known and value != known[name].default}
+    told = {name: value for name, value in vars(arguments).items() if name in known and value is not None}
+    return {name: value for name, value in told.items() if value != known[name].default}

@@ -35,7 +35,7 @@ def training_in(path: str) -> Mapping[str, Any]:
     content = read_checkpoint(Path(path))
     require(
         {"global_step", "epoch", "state_dict"} <= content.keys(),
-        f"{path} holds weights, but no training; judge it with energy-at evaluate, or give a .ckpt file of a run",
+        f"{path} holds weights, but no training; begin with them by --start_from, or give a .ckpt file of a run",
     )
     return content
 

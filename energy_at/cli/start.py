@@ -1,4 +1,4 @@
-"""What a training says when it starts, and what is kept off its screen."""
+"""What a training begins with and says when it starts, and what is kept off its screen."""
 
 import logging
 import warnings
@@ -6,8 +6,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from energy_at.cli.summary import named
+from energy_at.evaluation.checkpoints import load_net
+from energy_at.models import Normalize
 from energy_at.undeclared import datamodule_of
 
 # of libraries, about what nobody who runs this package can change; everything else is shown
@@ -28,6 +31,24 @@ def keep_noise_away() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(_is_no_advertisement)
+
+
+def start_from(net: nn.Module, source: str, normalised: bool) -> None:
+    """Give a net that is to be trained the weights of a file.
+
+    Args:
+        net: receives them; where it has another number of classes, its last layer begins anew.
+        source: see ``load_net``.
+        normalised: whether the user has said by what; else the file has to, as the data set's own mean and standard
+            deviation are those of other weights.
+
+    Raises:
+        InputError: if there are no weights that fit, or nobody says how images are normalised.
+    """
+    normalize = getattr(net, "normalize", None)
+    if isinstance(normalize, Normalize) and not normalised:
+        normalize.said = False
+    load_net(source, net, new_head=True).train()
 
 
 class StartSummary(L.Callback):

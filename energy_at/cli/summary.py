@@ -30,11 +30,17 @@ class Judgement:
     dE_joint: float
 
 
-def judgement(trainer: L.Trainer, path: str | None) -> Judgement:
-    """The trainer's last test, of the checkpoint at this path; of untrained weights where there is none."""
+def judgement(trainer: L.Trainer, path: str | None, begun: str = "untrained") -> Judgement:
+    """The trainer's last test, of the checkpoint at this path; of the weights that it began with where there is none.
+
+    Args:
+        trainer: that has tested.
+        path: of a checkpoint.
+        begun: what the first weights are called.
+    """
     epoch = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"] if path else 0
     metrics = {key: float(trainer.callback_metrics[f"test/{key}"]) for key in METRICS}
-    return Judgement(Path(path).stem if path else "untrained", epoch, **metrics)
+    return Judgement(Path(path).stem if path else begun, epoch, **metrics)
 
 
 RESULTS = "results.json"  # the last that a training writes

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from energy_at.describe import init_arguments
 from energy_at.evaluation.weights import CHOICES, apply_weights, state_in
 from energy_at.hub.bundle import read_bundle
 from energy_at.hub.sources import located
@@ -19,7 +20,10 @@ DOTTED = re.compile(r"(?!.*\.(?:ckpt|pth?|pkl|bin|safetensors|tar)$)[^\W\d]\w*(?
 
 
 def load_net(
-    source: str | Path | None = None, net: nn.Module | str | None = None, num_classes: int | None = None
+    source: str | Path | None = None,
+    net: nn.Module | str | None = None,
+    num_classes: int | None = None,
+    new_head: bool = False,
 ) -> nn.Module:
     """A net in evaluation mode with the weights of a checkpoint, or a user's own.
 
@@ -30,12 +34,13 @@ def load_net(
             ``weights_only=True``, or are safetensors.
         net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
         num_classes: K that the data has, to be compared with the net's.
+        new_head: to train on: where ``net`` has another number of classes than the source, it keeps its own last layer.
 
     Raises:
         InputError: if there is no such file, if it is no checkpoint or holds pickled objects, if no net is known for
             it, or if weights, classes and net do not fit each other.
     """
-    loaded = _loaded(source, net_by_path(net) if isinstance(net, str) else net)
+    loaded = _loaded(source, net_by_path(net) if isinstance(net, str) else net, new_head)
     classes = count_classes(loaded)
     require(
         num_classes is None or classes in (None, num_classes),
@@ -44,7 +49,7 @@ def load_net(
     return loaded.eval()
 
 
-def _loaded(source: str | Path | None, net: nn.Module | None) -> nn.Module:
+def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) -> nn.Module:
     if source is None:
         if net is None:
             raise InputError("there is neither a checkpoint nor a net; give one of them")
@@ -54,8 +59,19 @@ def _loaded(source: str | Path | None, net: nn.Module | None) -> nn.Module:
     path, choice = path_and_choice(source)
     content = read_checkpoint(path)
     net = rebuilt(content, source) if net is None else net
-    apply_weights(net, state_in(content, path, choice), path)
+    try:
+        apply_weights(net, state_in(content, path, choice), path, new_head)
+    except InputError as error:
+        raise InputError(f"{error}{_of_its_own(content, net)}") from None
     return net
+
+
+def _of_its_own(content: Mapping[str, Any], net: nn.Module) -> str:
+    """In what the net that a checkpoint describes is another than the one that was given."""
+    theirs = _described(content).get("init_args", {})
+    ours = init_arguments(net) or {}
+    different = [f"{name} {value}" for name, value in theirs.items() if ours.get(name, value) != value]
+    return f" (it has {', '.join(different)})" if different else ""
 
 
 def path_and_choice(source: str | Path) -> tuple[Path, str | None]:
@@ -114,12 +130,17 @@ def rebuilt(content: Mapping[str, Any], source: object) -> nn.Module:
     Raises:
         InputError: if it describes none, or none that can be made here.
     """
-    description = content.get("hyper_parameters", {}).get("net")
+    description = _described(content)
     require(
-        isinstance(description, Mapping) and "class_path" in description,
+        "class_path" in description,
         f"{source} holds weights but does not say of which net; give the net too",
     )
     return _instance(description)
+
+
+def _described(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    description = content.get("hyper_parameters", {}).get("net")
+    return description if isinstance(description, Mapping) else {}
 
 
 def _instance(description: Mapping[str, Any]) -> nn.Module:

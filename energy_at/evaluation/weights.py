@@ -24,8 +24,9 @@ SEQUENTIAL = re.compile(r"\d+\.$")
 # what the first layer's values are called
 STATISTICS = {"mean": "mean", "mu": "mean", "new_mean": "mean", "std": "std", "sigma": "std", "new_std": "std"}
 UNSAID = (
-    "does not say how its images are normalised; give --net.mean and --net.std, a number or one a channel, or "
-    "--net.mean none for images in [0, 1] as they are; docs/weights.md says which source has which"
+    "does not say how its images are normalised; give --net.mean and --net.std (to fit: --model.net.mean, ...), a "
+    "number or one a channel, or --net.mean none for images in [0, 1] as they are; docs/weights.md says which source "
+    "has which"
 )
 # the layer in which this package holds a net of torchvision or timm
 OWN_WRAPPER = "net."
@@ -55,10 +56,16 @@ def state_in(content: Mapping[str, Any], source: object, choice: str | None = No
     raise InputError(f"{source} holds {_some(content)}, but no weights; save the net's state_dict()")
 
 
-def apply_weights(net: nn.Module, state: State, source: object) -> None:
+def apply_weights(net: nn.Module, state: State, source: object, new_head: bool = False) -> None:
     """Copy the weights into the net, whatever wrapper's prefix stands before their names.
 
     A net of this package gets its normalisation from the file where the file has one, else keeps what it was told.
+
+    Args:
+        net: receives them.
+        state: of a file.
+        source: its name.
+        new_head: leave the last layer as it is, with a warning, where the file has another number of classes.
 
     Raises:
         InputError: if a name is missing or left over, if a shape differs, or if nobody says how images are normalised;
@@ -78,7 +85,14 @@ def apply_weights(net: nn.Module, state: State, source: object) -> None:
     if own and not statistics:
         require(bool(said), f"{source} {UNSAID}")
         fitted |= {name: wanted[name] for name in own}
-    _require_same(fitted, wanted, source)
+    _require_same_names(fitted, wanted, source)
+    different = [name for name in wanted if wanted[name].shape != fitted[name].shape]
+    if new_head and _is_head(different, fitted, wanted):
+        theirs, ours = fitted[different[0]].shape[0], wanted[different[0]].shape[0]
+        warnings.warn(f"{source} has {theirs} classes and the net {ours}, so its last layer begins anew", stacklevel=2)
+        fitted |= {name: wanted[name] for name in different}
+    else:
+        require(not different, _shapes(different, fitted, wanted, source))
     _warn(net, state, statistics, source)
     note = getattr(net, "loading_note", None)
     if foreign and note:
@@ -168,22 +182,25 @@ def _counters(state: State, wanted: State) -> State:
     return {name: torch.zeros_like(wanted[name]) for name in lacking if name.endswith(".num_batches_tracked")}
 
 
-def _require_same(state: State, wanted: State, source: object) -> None:
+def _require_same_names(state: State, wanted: State, source: object) -> None:
     missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
     problems = [f"lacks {_some(missing)}"] * bool(missing) + [f"has {_some(unexpected)} too many"] * bool(unexpected)
     require(
         not problems, f"{source} does not fit the net: it {' and '.join(problems)}; give the net that it was saved from"
     )
-    different = [name for name in wanted if wanted[name].shape != state[name].shape]
-    require(not different, _shapes(different, state, wanted, source))
+
+
+def _is_head(different: list[str], state: State, wanted: State) -> bool:
+    """Whether they are a classifier's weight and bias, for another number of classes."""
+    same_input = all(state[name].shape[1:] == wanted[name].shape[1:] for name in different)
+    return bool(different) and set(different) <= {*list(wanted)[-2:]} and same_input
 
 
 def _shapes(different: list[str], state: State, wanted: State, source: object) -> str:
     if not different:
         return ""
     theirs, ours = state[different[0]].shape, wanted[different[0]].shape
-    last = list(wanted)[-2:]  # a classifier's weight and bias
-    if set(different) <= set(last) and theirs[1:] == ours[1:]:
+    if _is_head(different, state, wanted):
         return f"{source} has {theirs[0]} classes, but the net {ours[0]}; give a net of {theirs[0]} classes"
     return f"{source} does not fit the net: {different[0]} is {list(theirs)}, but {list(ours)} there; give its own net"
 

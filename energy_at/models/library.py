@@ -6,10 +6,10 @@ from torch import nn
 
 from energy_at.models.checks import require_known
 from energy_at.models.normalize import Normalize, Statistic, plain
-from energy_at.types import Images, Logits, require, require_count
+from energy_at.types import Images, Logits, require_count
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
-WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 class TorchvisionNet(nn.Module):
@@ -17,7 +17,7 @@ class TorchvisionNet(nn.Module):
 
     Args:
         name: as in ``torchvision.models.list_models()``, for example "resnet50".
-        num_classes: K, at least 1; with ``weights``, the number of classes of these.
+        num_classes: K, at least 1; with ``weights``, a K other than theirs gets a new last layer.
         weights: name of pretrained weights, for example "IMAGENET1K_V2" or "DEFAULT"; None for random ones.
         mean: of the data in [0, 1], one value or one a channel, by default ImageNet's; pretrained weights need their
             own.
@@ -25,7 +25,7 @@ class TorchvisionNet(nn.Module):
         options: further arguments of the network's builder, for example ``{"image_size": 32}`` of a "vit_b_16".
 
     Raises:
-        InputError: if the network or its weights are unknown, or if K does not fit the weights.
+        InputError: if the network or its weights are unknown.
     """
 
     def __init__(
@@ -43,14 +43,11 @@ class TorchvisionNet(nn.Module):
         require_count("num_classes", num_classes, 10)
         require_known("torchvision network", name, models.list_models(module=models))
         if weights is not None:
-            _require_weights(name, weights, num_classes)
+            require_known(f"weights of {name}", weights, models.get_model_weights(name).__members__)
         self.name, self.num_classes, self.weights, self.options = name, num_classes, weights, options
         self.mean, self.std = plain(mean), plain(std)
-        arguments = dict(options or {})
-        if name in WITH_AUXILIARY_HEADS:  # they would turn the logits of training into a tuple
-            arguments["aux_logits"] = False
         self.normalize = Normalize(mean, std, 3, IMAGENET)
-        self.net = models.get_model(name, weights=weights, num_classes=num_classes, **arguments)
+        self.net = _network(name, num_classes, weights, options or {})
 
     def forward(self, x: Images) -> Logits:
         """Logits [N, K] of images [N, 3, H, W] in [0, 1]."""
@@ -98,10 +95,28 @@ class TimmNet(nn.Module):
         return self.net(self.normalize(x))
 
 
-def _require_weights(name: str, weights: str, num_classes: int) -> None:
+def _network(name: str, num_classes: int, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    """The builder's, without heads that would turn the logits of training into a tuple."""
     from torchvision import models
 
-    known = models.get_model_weights(name).__members__
-    require_known(f"weights of {name}", weights, known)
-    classes = len(known[weights].meta["categories"])
-    require(num_classes == classes, f"num_classes is {num_classes}, but {weights} has {classes}; give {classes}")
+    heads = AUXILIARY_HEADS.get(name, ())
+    if heads:  # their weights are for images that the net itself brings from ImageNet's normalisation to another
+        options = {"transform_input": True, **options}
+    fresh = models.get_model(name, num_classes=num_classes, **(options | {"aux_logits": False} if heads else options))
+    if weights is None:
+        return fresh
+    pretrained = models.get_model(name, weights=weights, **options)
+    for head in heads:
+        setattr(pretrained, head, None)
+    pretrained.aux_logits = False
+    return _with_layers_of(pretrained, fresh)
+
+
+def _with_layers_of(pretrained: nn.Module, fresh: nn.Module) -> nn.Module:
+    """The pretrained net, in which layers of another shape are the fresh one's: the last, for another K."""
+    own = pretrained.state_dict()
+    for name, layer in fresh.named_modules():
+        weights = layer.named_parameters(recurse=False)
+        if any(weight.shape != own[f"{name}.{key}"].shape for key, weight in weights):
+            pretrained.set_submodule(name, layer)
+    return pretrained

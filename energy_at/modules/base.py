@@ -35,7 +35,8 @@ class AdversarialTraining(Judging):
     output, so that nothing is computed twice.
 
     Args:
-        net: maps images [N, C, H, W] in [0, 1] to logits [N, K]; it normalises inside itself.
+        net: maps images [N, C, H, W] in [0, 1] to logits [N, K]; it normalises inside itself. A trainer trains it in
+            training mode, but for layers that alone are in evaluation mode.
         attack: the training attack; None means the objective's own, as its paper has it.
         attack_mode: the net's mode during the training attack. Fast AT attacks in "train", TRADES and WEAT in "eval".
         optimizer: builds the optimizer from the parameters.
@@ -180,6 +181,8 @@ class AdversarialTraining(Judging):
             f"cuda_graph records the work of a CUDA device, and this is a {self.device.type}; write cuda_graph: false",
         )
         self._micro_batches.check_device(self.device)
+        if not self.net.training:  # as `load_net` gives it; Lightning keeps every layer's mode
+            self.net.train()
         self._compilation.begin(self.net)
 
     def on_fit_end(self) -> None:

@@ -109,7 +109,7 @@ class Harmful:
     ("content", "message"),
     [
         ({"state_dict": {}, "x": Harmful()}, "holds pickled objects"),
-        ({"a": torch.zeros(1)}, "holds weights, but no training; judge it with energy-at evaluate"),
+        ({"a": torch.zeros(1)}, "holds weights, but no training; begin with them by --start_from"),
     ],
 )
 def test_a_file_that_no_training_has_written_is_refused_in_one_line(

@@ -218,6 +218,18 @@ def test_another_class_count_or_shape_is_refused(tmp_path):
         load_net(path, mlp(9, 100))
 
 
+def test_to_train_on_a_net_keeps_its_own_last_layer_for_other_classes(tmp_path):
+    theirs, net = mlp(4, 100), mlp(4, 10)
+    head = net.state_dict()
+    with pytest.warns(UserWarning, match="has 100 classes and the net 10, so its last layer begins anew"):
+        load_net(saved(tmp_path / "net.pt", theirs.state_dict()), net, new_head=True)
+    *below, weight, bias = net.state_dict().items()
+    assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in below)
+    assert all(torch.equal(tensor, head[name]) for name, tensor in (weight, bias))
+    with pytest.raises(InputError, match=r"1.weight is \[32, 4\], but \[32, 9\] there"):
+        load_net(tmp_path / "net.pt", mlp(9, 10), new_head=True)
+
+
 X = images(3, 1, 4, 4, dtype=torch.float32)
 
 

@@ -43,13 +43,40 @@ def test_auxiliary_heads_are_off_in_training():
         assert TorchvisionNet("googlenet", 5).train()(torch.rand(2, 3, 64, 64)).shape == (2, 5)
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
+@pytest.mark.parametrize(("name", "layers"), [("resnet18", 62), ("googlenet", 173)])
+def test_pretrained_weights_get_a_new_last_layer_for_other_classes(name, layers, monkeypatch):
+    torch.manual_seed(1)
+    options = {"aux_logits": True} if name == "googlenet" else {}
+    theirs = models.get_model(name, **options).state_dict()
+    monkeypatch.setattr(models.WeightsEnum, "get_state_dict", lambda self, **_: theirs)
+    net = TorchvisionNet(name, 7, weights="DEFAULT")
+    *below, weight, bias = net.net.named_parameters()
+    assert len(below) + 2 == layers
+    assert all(torch.equal(parameter, theirs[key]) for key, parameter in below)
+    assert (weight[1].shape[0], bias[1].shape[0]) == (7, 7)
+    x = torch.rand(2, 3, 64, 64)
+    again = TorchvisionNet(name, 7)  # as a checkpoint's description makes it, without a download
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(net.eval()(x), again.eval()(x))
+    assert net.train()(x).shape == (2, 7)
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
+def test_pretrained_weights_with_their_own_classes_are_the_librarys(monkeypatch):
+    theirs = models.get_model("resnet18").state_dict()
+    monkeypatch.setattr(models.WeightsEnum, "get_state_dict", lambda self, **_: theirs)
+    x = torch.rand(2, 3, 64, 64)
+    ours, library = TorchvisionNet("resnet18", 1000, "DEFAULT", mean=MEAN, std=STD), models.resnet18(weights="DEFAULT")
+    assert torch.equal(ours.eval()(x), library.eval()(normalised(x)))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: TorchvisionNet("resnet_50"), "torchvision network 'resnet_50' is unknown; use for example resnet50"),
         (lambda: TorchvisionNet("fcn_resnet50"), "'fcn_resnet50' is unknown"),
         (lambda: TorchvisionNet(weights="IMAGENET"), "weights of resnet50 'IMAGENET' is unknown; .* IMAGENET1K_V"),
-        (lambda: TorchvisionNet(weights="DEFAULT", num_classes=9), "num_classes is 9, but DEFAULT has 1000; give 1000"),
         (lambda: TorchvisionNet(num_classes=0), "num_classes is 0, but it counts from 1"),
         (lambda: TimmNet("resnet_18"), "timm network 'resnet_18' is unknown; use for example .*resnet18"),
         (lambda: TimmNet(num_classes=0), "num_classes is 0, but it counts from 1"),

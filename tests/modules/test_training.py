@@ -178,6 +178,17 @@ def test_a_run_resumed_within_an_epoch_repeats_it_too(tmp_path):
     assert same_weights(straight, resumed)
 
 
+def test_a_net_in_evaluation_mode_is_trained_in_training_mode_and_a_frozen_layer_stays(tmp_path):
+    reference, loaded, frozen = small_net(), small_net().eval(), small_net()
+    layer = next(layer for layer in frozen.modules() if isinstance(layer, nn.BatchNorm2d)).eval()
+    before = layer.running_mean.clone()
+    for net in (reference, loaded, frozen):
+        fit(StandardAT(net, attack=RSFGSM(eps=0.2)), tmp_path)
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in reference.state_dict().items())
+    assert torch.equal(layer.running_mean, before)
+    assert not layer.training
+
+
 def test_der_without_weight_is_standard_at_bit_for_bit(tmp_path):
     plain = StandardAT(small_net(), attack=RSFGSM(eps=0.2), schedule=Cyclic())
     unweighted = der(weight=0.0)
