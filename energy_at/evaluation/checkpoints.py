@@ -68,10 +68,16 @@ def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) ->
 
 def _of_its_own(content: Mapping[str, Any], net: nn.Module) -> str:
     """In what the net that a checkpoint describes is another than the one that was given."""
-    theirs = _described(content).get("init_args", {})
-    ours = init_arguments(net) or {}
-    different = [f"{name} {value}" for name, value in theirs.items() if ours.get(name, value) != value]
+    description, ours = _described(content), init_arguments(net) or {}
+    if description.get("class_path", _path(net)) != _path(net):
+        return f" (it is of {description['class_path']})"
+    theirs = description.get("init_args", {}).items()
+    different = [f"{name} {value}" for name, value in theirs if ours.get(name, value) != value]
     return f" (it has {', '.join(different)})" if different else ""
+
+
+def _path(net: nn.Module) -> str:
+    return f"{type(net).__module__}.{type(net).__qualname__}"
 
 
 def path_and_choice(source: str | Path) -> tuple[Path, str | None]:

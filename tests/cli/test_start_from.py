@@ -96,11 +96,15 @@ def test_the_files_normalisation_is_taken_without_a_word(capsys):
     [
         ("absent.pth", "there is no file absent.pth; give the path"),
         ("pretrained:digits", "conv1.weight is [15, 1, 3, 3], but [32, 1, 3, 3] there; give its own net (it has width"),
+        (
+            "pretrained:digits --model.net=energy_at.ResNet",
+            "that it was saved from (it is of energy_at.models.resnet.SmallNet)",
+        ),
         ("pretrained:letters", "there is no pretrained net 'letters'"),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused(source, words, capsys):
-    assert fit(f"--start_from={source}") == 2
+    assert fit(*f"--start_from={source}".split()) == 2
     assert words in capsys.readouterr().err
 
 
