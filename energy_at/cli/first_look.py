@@ -219,9 +219,7 @@ def _check_classes(content: object, name: str, place: str = "") -> None:
 
 def _check_checkpoint(path: str) -> None:
     if path.startswith(("hf:", "pretrained:")):
-        raise FirstLookError(
-            f"{path} is a net, not a training; begin with it by --start_from, or judge it by evaluate"
-        )
+        raise FirstLookError(f"{path} is a net without a training; begin with it by --start_from, or evaluate it")
     if path in ("best", "last", "hpc") or "://" in path:
         return
     file = Path(path)

@@ -60,7 +60,7 @@ def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) ->
     content = read_checkpoint(path)
     net = rebuilt(content, source) if net is None else net
     try:
-        apply_weights(net, state_in(content, path, choice), path, new_head)
+        apply_weights(net, state_in(content, path, choice), source, new_head)
     except InputError as error:
         raise InputError(f"{error}{_of_its_own(content, net)}") from None
     return net

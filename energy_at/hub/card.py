@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from energy_at.hub.facts import Accuracy, Facts, short
+from energy_at.hub.sources import HUB
 
 # where the methods were published
 SOURCES = {
@@ -102,12 +103,19 @@ def _front(facts: Facts, title: str, license: str | None) -> str:
     data = ModelCardData(
         library_name="energy_at",
         license=license,
+        base_model=_repo(facts.begun_with),
         pipeline_tag="image-classification",
         tags=["adversarial-training", "robustness", "energy-based-model", "pytorch", "safetensors"],
         model_name=title if results else None,
         eval_results=results or None,
     )
     return f"---\n{data.to_yaml()}\n---"
+
+
+def _repo(source: str) -> str | None:
+    """Of the hub, whose page then names the net among those that were trained on."""
+    found = HUB.fullmatch(source)
+    return found["repo"] if found else None
 
 
 def _use(source: str) -> str:
@@ -123,6 +131,8 @@ def _training(facts: Facts) -> Iterable[tuple[str, str]]:
         yield "classes", ", ".join(map(escaped, facts.class_names))
     yield "method", f"{escaped(facts.method)}{_source(facts.method)}"
     yield "training attack", _attack(facts)
+    if facts.begun_with:
+        yield "begun with", escaped(facts.begun_with)
     yield "epochs", str(facts.epochs)
     arguments = facts.net.get("init_args", {})
     yield "net", escaped(f"{facts.net['class_path']}({', '.join(f'{k}={v}' for k, v in arguments.items())})")

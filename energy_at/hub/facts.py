@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from energy_at.files import file_sha256
+from energy_at.hub.sources import is_elsewhere
 from energy_at.reading import readable
 from energy_at.types import InputError
 
 REMEDY = "remove it to share the net without it"
+EARLIER = "weights of an earlier training"
 UNSHARED = ("root", "checkpoint")  # paths of somebody's machine
 
 
@@ -46,6 +48,8 @@ class Facts:
         epochs: that the weights have been trained for.
         accuracies: of ``energy-at evaluate`` on these very weights, else of the run's own test.
         protocol: how they were measured, in words.
+        begun_with: weights that the training began with: "hf://USER/NAME", "pretrained:NAME" or, of a file of the
+            user's, that there was one; empty for random ones.
     """
 
     net: Mapping[str, Any]
@@ -56,10 +60,12 @@ class Facts:
     epochs: int
     accuracies: tuple[Accuracy, ...]
     protocol: str
+    begun_with: str = ""
 
     def as_config(self) -> dict[str, Any]:
         """Plain values, for ``config.json``."""
         training = {"method": self.method, "attack": self.attack, "epochs": self.epochs}
+        training |= {"begun_with": self.begun_with} if self.begun_with else {}
         about = {"data": self.data, "class_names": list(self.class_names), "training": training}
         return {"library_name": "energy_at", "net": self.net, **about}
 
@@ -86,17 +92,20 @@ def facts_of(
     arguments = content.get("hyper_parameters", {})
     if "_class_path" not in arguments or not isinstance(arguments.get("net"), Mapping):
         raise InputError(f"{checkpoint} does not say of which net it is; share one that energy-at fit has left")
+    data, start = _data_and_start(run)
+    start = start or arguments.get("classifier") or ""
     measured = evaluated(evaluation) if evaluation else tested(checkpoint, int(content["epoch"]), run)
     accuracies, protocol = measured or ((), "")
     return Facts(
         net=arguments["net"],
         method=short(arguments["_class_path"]),
         attack=arguments.get("attack") or {},
-        data=_data_of(run),
+        data=data,
         class_names=tuple(class_names),
         epochs=int(content["epoch"]) + 1,
         accuracies=accuracies,
         protocol=protocol,
+        begun_with=start if is_elsewhere(start) else EARLIER if start else "",
     )
 
 
@@ -155,12 +164,14 @@ def _ball(settings: Mapping[str, Any]) -> str:
     return " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
 
 
-def _data_of(run: Path | None) -> str:
+def _data_and_start(run: Path | None) -> tuple[str, str]:
+    """Class of the data module, and what the training began with; empty where no config says it."""
     path = run / "config.yaml" if run else None
     if path is None or not path.is_file():
-        return ""
+        return "", ""
     with readable(path, REMEDY):
-        return short(yaml.safe_load(path.read_text())["data"]["class_path"])
+        settings = yaml.safe_load(path.read_text())
+        return short(settings["data"]["class_path"]), settings.get("start_from") or ""
 
 
 def _json(path: Path) -> Any:

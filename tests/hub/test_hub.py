@@ -220,7 +220,10 @@ def test_what_users_have_named_is_text_in_a_card():
         (["push", "RUN", "--output=mine"], "has a README.md of its own"),
         (["push", "RUN", "--output=x", "--robustbench=Doe2026Net"], "use CIFAR10, CIFAR100 or ImageNet"),
         (["push", "RUN", "--repo=a/b", "--robustbench=Doe2026Net"], "give --output FOLDER too"),
-        (["test", "-c", "digits_rsfgsm_der.yaml", "--ckpt_path=hf://a/b"], "judge it with energy-at evaluate"),
+        (
+            ["test", "-c", "digits_rsfgsm_der.yaml", "--ckpt_path=hf://a/b"],
+            "begin with it by --start_from, or evaluate it",
+        ),
         ([*EVALUATE, "--ckpt_path=hf://a"], "write hf://USER/NAME or hf://USER/NAME@REVISION"),
         ([*EVALUATE, "--ckpt_path=pretrained:nothing"], "there is no pretrained net 'nothing'; this package has "),
         ([*EVALUATE, "--ckpt_path=cut.safetensors"], "cut.safetensors is missing or damaged"),
