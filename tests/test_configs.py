@@ -79,7 +79,7 @@ class OnlyParsing(EnergyCLI):
 def resolved(*args):
     """What the command line understands, as plain values."""
     cli = OnlyParsing(**parser_options(), args=["fit", *args])
-    return yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))["fit"]
+    return yaml.safe_load(cli.parser.dump(cli.config, skip_unset=False))["fit"]
 
 
 def init_args(config, *path):

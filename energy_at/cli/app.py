@@ -1,7 +1,7 @@
 """The LightningCLI behind ``energy-at``."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,20 +32,17 @@ from energy_at.cli.first_look import FUNCTIONS, LIGHTNING_COMMANDS, SHORT_FORMS
 from energy_at.cli.lock import only_one
 from energy_at.cli.messages import is_refusal_of_lightning, one_line, plain_reasons, plain_warnings
 from energy_at.cli.net_links import NetLinks, given
+from energy_at.cli.optimizer_options import OptimizerOptions
 from energy_at.cli.parser import CONFIG, ConfigFile, Parser
 from energy_at.cli.processes import ECHO, end_with_this, is_echo
 from energy_at.cli.resume import (
     EndedError,
     NothingToDoError,
-    check_unfinished,
-    data_state,
-    go_on_in,
+    go_on_from,
     gone_if_unused,
     how_to_go_on,
-    is_judged,
+    looked_at,
     run_folders,
-    run_of,
-    training_in,
 )
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away, start_from
@@ -141,10 +138,10 @@ class EnergyCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         check_trainer(config.trainer)
         _name_runs(config)
-        self.job = job_of(config, partial(self.parser.dump, self.config, skip_none=False))
+        self.job = job_of(config, partial(self.parser.dump, self.config, skip_unset=False))
         if self.job is not None and self.config.subcommand == "fit":
             config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
-        self._look_at_checkpoint(config)
+        self.checkpoint = looked_at(config, self.config.subcommand == "fit", self.job.run if self.job else None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Lightning's, which goes on from the newest checkpoint in its folder: so a SLURM job has one of its own."""
@@ -163,10 +160,15 @@ class EnergyCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         if config.start_from and not config.ckpt_path:  # a training that goes on has its own
             start_from(self.model.net, config.start_from, "mean" in given(config.model.init_args.net))
+        if self.checkpoint is not None:
+            self.checkpoint.check_fits(self.model, self.model.net)
         callbacks = callbacks_of(self.trainer)
         callbacks[:] = self._with_our_bar(callbacks)
         callbacks.insert(0, StartSummary())  # before the progress bar begins its line
         callbacks.insert(1, EndTogether())
+        asked = config.model.init_args.get("optimizer")
+        if asked and self.config.subcommand == "fit":
+            callbacks.insert(2, OptimizerOptions(asked.as_dict()))
         if self.job is not None:
             callbacks.insert(2, self.job)
         end_with_this(self.trainer.strategy.launcher)
@@ -178,35 +180,21 @@ class EnergyCLI(LightningCLI):
             return callbacks
         return [ProgressBar() if isinstance(callback, AnyBar) else callback for callback in callbacks]
 
-    def _look_at_checkpoint(self, config: Namespace) -> None:
-        """Refuse what is no training; a training that goes on does so in its own folder, unless a new one is wanted."""
-        self.resumed_run: Path | None = None
-        self._data_state: Mapping[str, Any] = {}
-        path = config.get("ckpt_path")
-        if not path or path in ("best", "last", "hpc") or "://" in path:
-            return
-        content = training_in(path)
-        if self.config.subcommand == "fit":
-            run = run_of(path) or (self.job.run if self.job else None)
-            if is_judged(run) or config.trainer.limit_test_batches == 0:
-                check_unfinished(content, path, config.trainer)
-            self._resumed_step, self._data_state = int(content["global_step"]), data_state(content)
-            self.resumed_run = run if config.resume_in == "run" else None
-
     def _run_subcommand(self, subcommand: str) -> None:
         first = subcommand == "fit" and process_rank() == 0
         if subcommand == "fit":
             check_callbacks(callbacks_of(self.trainer), self.model)
         if isinstance(self.datamodule, ImageData):
-            self.datamodule.check_resumable(self._data_state, self.trainer.world_size)
+            if subcommand == "fit" and self.checkpoint is not None:
+                self.datamodule.check_resumable(self.checkpoint.data_state, self.trainer.world_size)
             device = self.trainer.strategy.root_device
             suit_threads([self.model.net], self.datamodule, self.datamodule.batch_size, device)
         with ExitStack() as stack:
-            for folder in run_folders(self.trainer, self.resumed_run) if first else ():
+            for folder in run_folders(self.trainer, self.checkpoint) if first else ():
                 stack.enter_context(gone_if_unused(folder, self.trainer))
                 stack.enter_context(only_one(folder))
-            if self.resumed_run is not None:
-                go_on_in(self.resumed_run, self.trainer, self._resumed_step)
+            if self.checkpoint is not None:
+                go_on_from(self.checkpoint, self.trainer)
             self._run_or_end(subcommand)
 
     def _run_or_end(self, subcommand: str) -> None:
@@ -272,7 +260,7 @@ class SaveConfig(SaveConfigCallback):
         config = self.config.clone()
         if stage == "fit":
             config.ckpt_path = None  # the file repeats the training, and does not go on with it
-        text = self.parser.dump(config, skip_none=False)
+        text = self.parser.dump(config, skip_unset=False)
         write_file(Path(self._folder or ".") / self.config_filename, text)
         settings = yaml.safe_load(text)
         for logger in trainer.loggers:

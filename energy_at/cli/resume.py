@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 from jsonargparse import Namespace
+from torch import nn
 
 from energy_at.callbacks import LastCheckpoint
 from energy_at.cli.summary import RESULTS
-from energy_at.evaluation.checkpoints import read_checkpoint
+from energy_at.evaluation.checkpoints import described, difference, read_checkpoint
 from energy_at.loggers import CSVLogger
 from energy_at.types import require
 from energy_at.undeclared import callbacks_of
@@ -24,6 +26,70 @@ class NothingToDoError(Exception):
 
 class EndedError(Exception):
     """A training was told to end; the message says how it goes on."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training goes on from, or is judged by.
+
+    Args:
+        path: of the file.
+        step: updates that were made.
+        shapes: of its weights, by name.
+        net: the description of its net, if there is one.
+        data_state: what a data module of this package has said of itself.
+        run: the run's folder in which the training goes on; None for a new one, or where nothing is trained.
+    """
+
+    path: str
+    step: int
+    shapes: Mapping[str, tuple[int, ...]]
+    net: Mapping[str, Any]
+    data_state: Mapping[str, Any]
+    run: Path | None = None
+
+    @classmethod
+    def read(cls, path: str, content: Mapping[str, Any], run: Path | None) -> Self:
+        """From the content of the file."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
+        return cls(path, int(content["global_step"]), shapes, described(content), data_state(content), run)
+
+    def check_fits(self, module: nn.Module, net: nn.Module) -> None:
+        """Whether the module can take the weights.
+
+        Raises:
+            InputError: if it is of another net or method.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        require(
+            shapes == self.shapes,
+            f"{self.path} is of another net or method{difference(self.net, net)}; leave these as they were, or begin "
+            f"anew with its weights by --start_from {self.path}",
+        )
+
+
+def looked_at(config: Namespace, fit: bool, run: Path | None) -> Checkpoint | None:
+    """The checkpoint that a command's config names; None without one, and for Lightning's own names.
+
+    Args:
+        config: of the command.
+        fit: whether it is to be trained on: in its own folder, unless a new one is wanted.
+        run: of a checkpoint that does not lie in its run's folder.
+
+    Raises:
+        InputError: if no training has written it.
+        NothingToDoError: if no epochs or steps are left.
+    """
+    path = config.get("ckpt_path")
+    if not path or path in ("best", "last", "hpc") or "://" in path:
+        return None
+    content = training_in(path)
+    if not fit:
+        return Checkpoint.read(path, content, None)
+    run = run_of(path) or run
+    if is_judged(run) or config.trainer.limit_test_batches == 0:
+        check_unfinished(content, path, config.trainer)
+    return Checkpoint.read(path, content, run if config.resume_in == "run" else None)
 
 
 def training_in(path: str) -> Mapping[str, Any]:
@@ -75,10 +141,11 @@ def check_unfinished(content: Mapping[str, Any], checkpoint: str, trainer: Names
         raise NothingToDoError(f"{checkpoint} is finished: {steps} of {most_steps} steps are trained; {more}")
 
 
-def run_folders(trainer: L.Trainer, resumed: Path | None) -> list[Path]:
+def run_folders(trainer: L.Trainer, resumed: Checkpoint | None) -> list[Path]:
     """The folders of this training alone: of the run that goes on, or those that its CSVLoggers begin."""
-    loggers = [logger for logger in trainer.loggers if isinstance(logger, CSVLogger)]
-    return [resumed] if resumed is not None else [Path(logger.log_dir) for logger in loggers]
+    if resumed is not None and resumed.run is not None:
+        return [resumed.run]
+    return [Path(logger.log_dir) for logger in trainer.loggers if isinstance(logger, CSVLogger)]
 
 
 @contextmanager
@@ -100,11 +167,11 @@ def gone_if_unused(folder: Path, trainer: L.Trainer) -> Iterator[None]:
         raise
 
 
-def go_on_in(run: Path, trainer: L.Trainer, step: int) -> None:
-    """Have the trainer's CSVLoggers continue this run's files."""
+def go_on_from(checkpoint: Checkpoint, trainer: L.Trainer) -> None:
+    """Have the trainer's CSVLoggers continue the files of the checkpoint's run."""
     for logger in trainer.loggers:
-        if isinstance(logger, CSVLogger):
-            logger.go_on(run, step)
+        if isinstance(logger, CSVLogger) and checkpoint.run is not None:
+            logger.go_on(checkpoint.run, checkpoint.step)
 
 
 def how_to_go_on(trainer: L.Trainer) -> str:

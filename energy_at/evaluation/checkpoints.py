@@ -62,16 +62,15 @@ def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) ->
     try:
         apply_weights(net, state_in(content, path, choice), source, new_head)
     except InputError as error:
-        raise InputError(f"{error}{_of_its_own(content, net)}") from None
+        raise InputError(f"{error}{difference(described(content), net)}") from None
     return net
 
 
-def _of_its_own(content: Mapping[str, Any], net: nn.Module) -> str:
-    """In what the net that a checkpoint describes is another than the one that was given."""
-    description, ours = _described(content), init_arguments(net) or {}
+def difference(description: Mapping[str, Any], net: nn.Module) -> str:
+    """In what a net that a checkpoint describes is another than this one, in brackets; empty where nothing is known."""
     if description.get("class_path", _path(net)) != _path(net):
         return f" (it is of {description['class_path']})"
-    theirs = description.get("init_args", {}).items()
+    theirs, ours = description.get("init_args", {}).items(), init_arguments(net) or {}
     different = [f"{name} {value}" for name, value in theirs if ours.get(name, value) != value]
     return f" (it has {', '.join(different)})" if different else ""
 
@@ -136,7 +135,7 @@ def rebuilt(content: Mapping[str, Any], source: object) -> nn.Module:
     Raises:
         InputError: if it describes none, or none that can be made here.
     """
-    description = _described(content)
+    description = described(content)
     require(
         "class_path" in description,
         f"{source} holds weights but does not say of which net; give the net too",
@@ -144,7 +143,8 @@ def rebuilt(content: Mapping[str, Any], source: object) -> nn.Module:
     return _instance(description)
 
 
-def _described(content: Mapping[str, Any]) -> Mapping[str, Any]:
+def described(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The net of a checkpoint of this package, as class_path and init_args; empty where it describes none."""
     description = content.get("hyper_parameters", {}).get("net")
     return description if isinstance(description, Mapping) else {}
 

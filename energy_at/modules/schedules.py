@@ -7,6 +7,7 @@ max_epochs changes: a drop at epoch 100 of 200 is ``100/200``.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -111,8 +112,19 @@ class OneCycle(Schedule):
         """See ``Schedule``."""
         lrs = [group["lr"] for group in optimizer.param_groups]
         # one step more than the training has: Lightning steps once after the last update too
-        return OneCycleLR(optimizer, lrs, total_steps + 1, pct_start=self.pct_start, cycle_momentum=self.cycle_momentum)
+        return _OneCycleLR(
+            optimizer, lrs, total_steps + 1, pct_start=self.pct_start, cycle_momentum=self.cycle_momentum
+        )
 
     def factor(self, progress: float) -> float:
         """Not used: torch's scheduler states lr and momentum itself."""
         raise NotImplementedError
+
+
+class _OneCycleLR(OneCycleLR):
+    """For a training that goes on with more epochs: it keeps its own length, as the other schedules do."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See torch."""
+        own = ("total_steps", "_schedule_phases")
+        super().load_state_dict({name: value for name, value in state_dict.items() if name not in own})

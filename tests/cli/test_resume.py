@@ -123,6 +123,91 @@ def test_a_file_that_no_training_has_written_is_refused_in_one_line(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """Runs a training of two epochs, and goes on with it for a third; gives the learning rate of each step."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(first, *flags):
+        assert main(["fit", *SMALL, *first, LOGGED, "--trainer.limit_test_batches=0"]) == 0
+        code = main(["fit", f"--resume={RUN}", EPOCHS.format(3), *flags])
+        return code, {
+            int(row["step"]): float(row["lr"]) for row in logged(tmp_path / RUN / "metrics.csv") if "lr" in row
+        }
+
+    return run
+
+
+def optimizer_in(tmp_path):
+    content = torch.load(tmp_path / RUN / "checkpoints" / "last.ckpt", weights_only=True)
+    return content["optimizer_states"][0]["param_groups"][0]
+
+
+CYCLIC = {step: min(step / 4.5, (9 - step) / 4.5) for step in range(9)}  # three steps an epoch, peak in the middle
+
+
+def test_a_changed_learning_rate_takes_effect_and_a_schedule_keeps_its_shape(finished):
+    code, rates = finished(["--model.schedule.peak=0.5"], "--model.optimizer.lr=0.02")
+    assert code == 0
+    assert rates[2] == pytest.approx(0.1 * 2 / 3)
+    for step in (7, 8):
+        assert rates[step] == pytest.approx(0.02 * CYCLIC[step])
+
+
+def test_other_changed_options_take_effect_and_unchanged_ones_change_nothing(finished, tmp_path):
+    code, rates = finished(["--model.schedule=null"], "--model.optimizer.weight_decay=0.25")
+    assert code == 0
+    assert optimizer_in(tmp_path)["weight_decay"] == 0.25
+    assert optimizer_in(tmp_path)["momentum"] == 0.9
+    assert list(rates.values()) == pytest.approx([0.1] * 9)
+
+
+def test_without_a_schedule_the_highest_rate_is_taken_up_again(finished):
+    code, rates = finished(["--model.schedule=OneCycle"], "--model.schedule=null")
+    assert code == 0
+    assert rates[5] < 0.01
+    assert [rates[step] for step in (6, 7, 8)] == pytest.approx([0.1] * 3)
+
+
+def test_a_one_cycle_training_takes_more_epochs_on_the_longer_cycle(finished):
+    code, rates = finished(["--model.schedule=OneCycle"])
+    assert code == 0
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1, momentum=0.9)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, 10, pct_start=0.25)
+    expected = []
+    for _ in range(9):
+        expected.append(cycle.get_last_lr()[0])
+        optimizer.step()
+        cycle.step()
+    assert [rates[step] for step in (7, 8)] == pytest.approx(expected[7:])
+
+
+@pytest.mark.parametrize(
+    ("first", "flags", "words"),
+    [
+        ([], ["--model.optimizer=AdamW"], "this training's optimizer is SGD, and AdamW cannot take its state; leave"),
+        ([], ["--model.schedule=OneCycle"], "OneCycle cannot take the state of this training's schedule; leave"),
+        (["--model.schedule=OneCycle"], ["--model.schedule=Cyclic"], "Cyclic cannot take the state"),
+        ([], ["--model.net.width=8"], "last.ckpt is of another net or method (it has width 4); leave"),
+        ([], ["--model=ELLE", "--model.adaptive=true"], "last.ckpt is of another net or method; leave"),
+    ],
+)
+def test_what_cannot_take_the_trainings_state_is_refused(first, flags, words, finished, tmp_path, capsys):
+    code, rates = finished(first, *flags)
+    assert code == 2
+    *_, line = capsys.readouterr().err.strip().splitlines()
+    assert f"{words}" in line
+    assert "--start_from" in line
+    assert max(rates) == 5
+    assert os.listdir(tmp_path / "runs/digits_rsfgsm_der") == ["version_0"]
+
+
+def test_a_checkpoint_of_another_net_is_not_judged(finished, capsys):
+    finished([], EPOCHS.format(2))
+    assert main(["test", *SMALL, "--model.net.width=8", f"--ckpt_path={RUN}/checkpoints/last.ckpt"]) == 2
+    assert "last.ckpt is of another net or method (it has width 4)" in capsys.readouterr().err
+
+
 def test_a_row_that_a_kill_has_cut_off_is_left_out(tmp_path):
     run = tmp_path / "name" / "version_0"
     run.mkdir(parents=True)
