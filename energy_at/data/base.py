@@ -92,15 +92,21 @@ class ImageData(L.LightningDataModule, ABC):
         if self._training is None:
             return {}
         about = {"global_batch": self._training.sampler.global_batch, "class_names": list(self.class_names)}
-        return self._training.state_dict() | about
+        return self._training.state_dict() | about | {"held_out": self._held_out()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before.
 
         Raises:
-            InputError: if the global batch is another one.
+            InputError: if the global batch is another one, or images would be held out that were trained on.
         """
         self.check_resumable(state_dict, self._rank()[1])
+        before, now = state_dict.get("held_out"), self._held_out()
+        require(
+            before is None or now <= before,
+            f"this training held out {before} images and was trained on others that would be among the {now} now; "
+            f"give --data.val_size {before}",
+        )
         self._resume_at = state_dict or None
 
     def check_resumable(self, state_dict: Mapping[str, Any], processes: int) -> None:
@@ -121,6 +127,9 @@ class ImageData(L.LightningDataModule, ABC):
             f"this training's batch is {before} images, but {processes} processes with batch_size {self.batch_size}"
             f" make it {now}; {each}",
         )
+
+    def _held_out(self) -> int:
+        return len(self.labels("val")) if self.val_size else 0
 
     def val_dataloader(self) -> Loader[EvalBatches] | list[Any]:
         """The held-out part of the training images; an empty list if ``val_size`` is 0."""

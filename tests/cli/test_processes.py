@@ -59,7 +59,10 @@ def test_a_training_goes_on_with_its_own_global_batch_or_not_at_all(tmp_path, mo
     assert capsys.readouterr().err.splitlines()[-1] == f"{reason} give --data.batch_size 32"
     assert main([*again, "--data.batch_size=100"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("batch_size 100 make it 100; give --data.batch_size 64")
-    assert main(again) == 0
+    assert main([*again, "--data.val_size=200"]) == 2
+    said = "this training held out 144 images and was trained on others that would be among the 200 now; give --data"
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert main([*again, "--data.val_size=100"]) == 0
 
 
 @pytest.mark.parametrize(
