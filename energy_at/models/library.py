@@ -1,12 +1,14 @@
 """Any network of torchvision or timm, by name, for images in [0, 1]."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
 from energy_at.models.checks import require_known
 from energy_at.models.normalize import Normalize, Statistic, plain
-from energy_at.types import Images, Logits, require_count
+from energy_at.types import Images, InputError, Logits, require_count
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
 AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
@@ -25,7 +27,7 @@ class TorchvisionNet(nn.Module):
         options: further arguments of the network's builder, for example ``{"image_size": 32}`` of a "vit_b_16".
 
     Raises:
-        InputError: if the network or its weights are unknown.
+        InputError: if the network or its weights are unknown, or cannot be downloaded.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class TimmNet(nn.Module):
         options: further arguments of ``timm.create_model``, for example ``{"img_size": 32, "in_chans": 1}``.
 
     Raises:
-        InputError: if the network is unknown.
+        InputError: if the network is unknown, or its weights cannot be downloaded.
     """
 
     def __init__(
@@ -88,7 +90,8 @@ class TimmNet(nn.Module):
         self.name, self.num_classes, self.pretrained, self.options = name, num_classes, pretrained, options
         self.mean, self.std = plain(mean), plain(std)
         self.normalize = Normalize(mean, std, (options or {}).get("in_chans", 3), IMAGENET)
-        self.net = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
+        with _downloading(f"the weights of timm's {name}", "HF_HOME"):
+            self.net = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **(options or {}))
 
     def forward(self, x: Images) -> Logits:
         """Logits [N, K] of images [N, C, H, W] in [0, 1]."""
@@ -105,11 +108,23 @@ def _network(name: str, num_classes: int, weights: str | None, options: dict[str
     fresh = models.get_model(name, num_classes=num_classes, **(options | {"aux_logits": False} if heads else options))
     if weights is None:
         return fresh
-    pretrained = models.get_model(name, weights=weights, **options)
+    with _downloading(f"{weights} of torchvision's {name}", "TORCH_HOME"):
+        pretrained = models.get_model(name, weights=weights, **options)
     for head in heads:
         setattr(pretrained, head, None)
     pretrained.aux_logits = False
     return _with_layers_of(pretrained, fresh)
+
+
+@contextmanager
+def _downloading(what: str, folder: str) -> Iterator[None]:
+    """Says what to do where there is no network, as on a cluster's compute nodes."""
+    try:
+        yield
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        remedy = f"make the net once where there is a network, with the same {folder}, and it is kept there"
+        raise InputError(f"{what} cannot be downloaded ({reason}); {remedy}") from error
 
 
 def _with_layers_of(pretrained: nn.Module, fresh: nn.Module) -> nn.Module:

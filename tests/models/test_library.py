@@ -1,3 +1,5 @@
+from urllib.error import URLError
+
 import pytest
 import timm
 import torch
@@ -69,6 +71,27 @@ def test_pretrained_weights_with_their_own_classes_are_the_librarys(monkeypatch)
     x = torch.rand(2, 3, 64, 64)
     ours, library = TorchvisionNet("resnet18", 1000, "DEFAULT", mean=MEAN, std=STD), models.resnet18(weights="DEFAULT")
     assert torch.equal(ours.eval()(x), library.eval()(normalised(x)))
+
+
+@pytest.mark.parametrize(
+    ("make", "library", "words"),
+    [
+        (lambda: TorchvisionNet("resnet18", weights="DEFAULT"), "torch.hub.download_url_to_file", "DEFAULT of torchv"),
+        (
+            lambda: TimmNet("resnet18", pretrained=True),
+            "timm.models._builder.load_state_dict_from_hf",
+            "the weights of",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_downloaded_are_named_with_the_remedy(make, library, words, monkeypatch, tmp_path):
+    def offline(*args, **kwargs):
+        raise URLError("no route")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(library, offline)
+    with pytest.raises(InputError, match=f"{words}.* cannot be downloaded .*no route.*; make the net once where there"):
+        make()
 
 
 @pytest.mark.parametrize(
