@@ -190,6 +190,36 @@ def test_the_hub_reads_the_cards_front_matter():
     assert "(energies.png)" in card.text
 
 
+def run_from(source, tmp_path, **arguments):
+    """Facts of a training that began with these weights."""
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": {"class_path": "Digits"}, "start_from": source}))
+    described = {"_class_path": "energy_at.modules.DER", "net": FACTS.net, **arguments}
+    return facts_of(tmp_path / "last.ckpt", {"hyper_parameters": described, "epoch": 4}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "base"),
+    [
+        ("hf://someone/net@v2", "hf://someone/net@v2", "someone/net"),
+        ("pretrained:digits", "pretrained:digits", None),
+        ("/home/someone/best.ckpt", "weights of an earlier training", None),
+        (None, None, None),
+    ],
+)
+def test_a_card_says_what_the_training_began_with_and_no_path(source, named, base, tmp_path):
+    facts = run_from(source, tmp_path)
+    card = ModelCard(model_card(facts, "someone/other", None, False))
+    assert card.data.to_dict().get("base_model") == base
+    assert ("| begun with |" in card.text) == (named is not None)
+    assert named is None or f"| begun with | {escaped(named)} |" in card.text
+    assert facts.as_config()["training"].get("begun_with") == named
+    assert "/home/someone" not in card.text
+
+
+def test_the_first_stage_of_dual_training_is_named_too(tmp_path):
+    assert run_from(None, tmp_path, classifier="first.ckpt").begun_with == "weights of an earlier training"
+
+
 @pytest.mark.parametrize("method", [*METHODS, "Mine"])
 def test_every_method_has_a_card_that_cites_what_it_rests_on(method):
     text = model_card(dataclasses.replace(FACTS, method=method), None, None, False)
