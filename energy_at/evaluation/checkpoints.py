@@ -71,7 +71,8 @@ def difference(description: Mapping[str, Any], net: nn.Module) -> str:
     if description.get("class_path", _path(net)) != _path(net):
         return f" (it is of {description['class_path']})"
     theirs, ours = description.get("init_args", {}).items(), init_arguments(net) or {}
-    different = [f"{name} {value}" for name, value in theirs if ours.get(name, value) != value]
+    told = [(name, value) for name, value in theirs if name not in ("mean", "std")]  # which every net can take
+    different = [f"{name} {value}" for name, value in told if ours.get(name, value) != value]
     return f" (it has {', '.join(different)})" if different else ""
 
 

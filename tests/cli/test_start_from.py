@@ -95,7 +95,10 @@ def test_the_files_normalisation_is_taken_without_a_word(capsys):
     ("source", "words"),
     [
         ("absent.pth", "there is no file absent.pth; give the path"),
-        ("pretrained:digits", "conv1.weight is [15, 1, 3, 3], but [32, 1, 3, 3] there; give its own net (it has width"),
+        (
+            "pretrained:digits",
+            "[15, 1, 3, 3], but [32, 1, 3, 3] there; give its own net (it has width 15)\n",
+        ),
         (
             "pretrained:digits --model.net=energy_at.ResNet",
             "that it was saved from (it is of energy_at.models.resnet.SmallNet)",
