@@ -198,7 +198,8 @@ def _check_config(name: str, sections: Sequence[str] | None) -> None:
     _check_classes(content, name)
     for section, options in content.items() if sections else ():
         _check_known(str(section).rstrip("+"), sections or (), f"section in {name}")
-        if section in SEEDS and isinstance(options, dict) and "seed" in {**options, **(options.get("init_args") or {})}:
+        given = [part for part in (options, isinstance(options, dict) and options.get("init_args")) if part]
+        if section in SEEDS and any(isinstance(part, dict) and "seed" in part for part in given):
             raise FirstLookError(_own_seed(f"{section}.seed in {name}"))
 
 

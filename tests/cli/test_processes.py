@@ -63,6 +63,8 @@ def test_a_training_goes_on_with_its_own_global_batch_or_not_at_all(tmp_path, mo
     said = "this training held out 144 images and was trained on others that would be among the 200 now; give --data"
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert main([*again, "--data.val_size=100"]) == 0
+    tested = ["test", *SMALL, "--ckpt_path=runs/digits_rsfgsm_der/version_0/checkpoints/last.ckpt"]
+    assert main([*tested, "--data.val_size=200"]) == 0
 
 
 @pytest.mark.parametrize(
