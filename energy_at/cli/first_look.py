@@ -61,6 +61,7 @@ commands:
   energy-at fit -c cifar100_pgd_der.yaml -c parts/wandb.yaml     several configs merge, the later one wins
   energy-at fit -c cifar10_pgd_at.yaml --model.attack.eps 4/255  any value can be set by a flag
   energy-at fit --resume runs/NAME/version_0                     go on where a training was interrupted
+  energy-at fit -c CONFIG --start_from best.ckpt                 begin with weights that exist already
   energy-at test -c CONFIG --ckpt_path runs/.../best.ckpt        judge a checkpoint
   energy-at evaluate -c eval_cifar10.yaml --ckpt_path best.ckpt  attack it by PGD-50-10, AutoAttack and others
   energy-at reproduce co-digits                                  a table of docs/results.md, with its figure
