@@ -26,7 +26,7 @@ def disk(tmp_path, request):
 
 
 @pytest.mark.parametrize(
-    ("disk", "name"), [(8, "histograms.csv"), (44, "best.ckpt"), (84, "energies.png")], indirect=["disk"]
+    ("disk", "name"), [(8, "histograms.csv"), (44, "best.ckpt"), (96, "energies.png")], indirect=["disk"]
 )
 def test_a_full_disk_is_one_line_with_file_and_remedy(disk, name, capsys):
     assert main([*FIT, f"--trainer.logger.save_dir={disk}"]) == 1
