@@ -44,7 +44,12 @@ def describe(value: Any) -> Any:
     arguments = init_arguments(value)
     if arguments is None:
         return UNKNOWN
-    return {"class_path": f"{type(value).__module__}.{type(value).__qualname__}", "init_args": arguments}
+    return {"class_path": class_path(value), "init_args": arguments}
+
+
+def class_path(instance: object) -> str:
+    """The dotted path of an object's class."""
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
 def init_arguments(instance: object) -> dict[str, Any] | None:

@@ -161,7 +161,7 @@ class EnergyCLI(LightningCLI):
         if config.start_from and not config.ckpt_path:  # a training that goes on has its own
             start_from(self.model.net, config.start_from, "mean" in given(config.model.init_args.net))
         if self.checkpoint is not None:
-            self.checkpoint.check_fits(self.model, self.model.net)
+            self.checkpoint.check_fits(self.model)
         callbacks = callbacks_of(self.trainer)
         callbacks[:] = self._with_our_bar(callbacks)
         callbacks.insert(0, StartSummary())  # before the progress bar begins its line

@@ -197,8 +197,10 @@ def _check_config(name: str, sections: Sequence[str] | None) -> None:
     if not isinstance(content, dict):
         raise FirstLookError(f"{name} holds no settings; write sections such as model: and data: into it")
     _check_classes(content, name)
-    for section, options in content.items() if sections else ():
-        _check_known(str(section).rstrip("+"), sections or (), f"section in {name}")
+    if sections is None:
+        return
+    for section, options in content.items():
+        _check_known(str(section).rstrip("+"), sections, f"section in {name}")
         given = [part for part in (options, isinstance(options, dict) and options.get("init_args")) if part]
         if section in SEEDS and any(isinstance(part, dict) and "seed" in part for part in given):
             raise FirstLookError(_own_seed(f"{section}.seed in {name}"))

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import lightning as L
 from jsonargparse import Namespace
-from torch import nn
 
 from energy_at.callbacks import LastCheckpoint
 from energy_at.cli.summary import RESULTS
 from energy_at.evaluation.checkpoints import described, difference, read_checkpoint
 from energy_at.loggers import CSVLogger
+from energy_at.modules import AdversarialTraining
 from energy_at.types import require
 from energy_at.undeclared import callbacks_of
 
@@ -54,7 +54,7 @@ class Checkpoint:
         shapes = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
         return cls(path, int(content["global_step"]), shapes, described(content), data_state(content), run)
 
-    def check_fits(self, module: nn.Module, net: nn.Module) -> None:
+    def check_fits(self, module: AdversarialTraining) -> None:
         """Whether the module can take the weights.
 
         Raises:
@@ -63,8 +63,8 @@ class Checkpoint:
         shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         require(
             shapes == self.shapes,
-            f"{self.path} is of another net or method{difference(self.net, net)}; leave these as they were, or begin "
-            f"anew with its weights by --start_from {self.path}",
+            f"{self.path} is of another net or method{difference(self.net, module.net)}; leave these as they were, or "
+            f"begin anew with its weights by --start_from {self.path}",
         )
 
 

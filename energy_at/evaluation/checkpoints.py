@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from energy_at.describe import init_arguments
+from energy_at.describe import class_path, init_arguments
 from energy_at.evaluation.weights import CHOICES, apply_weights, state_in
 from energy_at.hub.bundle import read_bundle
 from energy_at.hub.sources import located
@@ -68,16 +68,12 @@ def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) ->
 
 def difference(description: Mapping[str, Any], net: nn.Module) -> str:
     """In what a net that a checkpoint describes is another than this one, in brackets; empty where nothing is known."""
-    if description.get("class_path", _path(net)) != _path(net):
+    if description.get("class_path", class_path(net)) != class_path(net):
         return f" (it is of {description['class_path']})"
     theirs, ours = description.get("init_args", {}).items(), init_arguments(net) or {}
     told = [(name, value) for name, value in theirs if name not in ("mean", "std")]  # which every net can take
     different = [f"{name} {value}" for name, value in told if ours.get(name, value) != value]
     return f" (it has {', '.join(different)})" if different else ""
-
-
-def _path(net: nn.Module) -> str:
-    return f"{type(net).__module__}.{type(net).__qualname__}"
 
 
 def path_and_choice(source: str | Path) -> tuple[Path, str | None]:

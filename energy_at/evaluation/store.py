@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from energy_at.describe import class_path
 from energy_at.files import read_arrays, write_arrays
 from energy_at.types import InputError, Ratio
 
@@ -64,7 +65,7 @@ def weights_sha256(net: nn.Module) -> str:
 
 def net_sha256(net: nn.Module) -> str:
     """Hash of the weights, the classes of all layers and their plain settings: what decides the logits."""
-    layers = [(name, _class(layer), _plain_settings(layer)) for name, layer in net.named_modules()]
+    layers = [(name, class_path(layer), _plain_settings(layer)) for name, layer in net.named_modules()]
     return digest(weights_sha256(net), repr(net), *layers)
 
 
@@ -91,7 +92,7 @@ def plain(value: Any) -> Any:
         case Tensor():
             return digest(value)
         case nn.Module():
-            return f"{_class(value)} {net_sha256(value)}"
+            return f"{class_path(value)} {net_sha256(value)}"
         case partial():
             return [plain(value.func), plain(value.args), plain(value.keywords)]
         case FunctionType():
@@ -102,13 +103,9 @@ def plain(value: Any) -> Any:
             )
         case Iterable():
             return [plain(item) for item in value]
-    return {"class": _class(value), **settings(value)} if hasattr(value, "__dict__") else repr(value)
+    return {"class": class_path(value), **settings(value)} if hasattr(value, "__dict__") else repr(value)
 
 
 def _plain_settings(layer: nn.Module) -> list[tuple[str, Any]]:
     kinds = (bool, int, float, str, tuple, list)
     return sorted((k, plain(v)) for k, v in vars(layer).items() if k != "training" and isinstance(v, kinds))
-
-
-def _class(instance: object) -> str:
-    return f"{type(instance).__module__}.{type(instance).__qualname__}"

@@ -91,8 +91,8 @@ def apply_weights(net: nn.Module, state: State, source: object, new_head: bool =
         theirs, ours = fitted[different[0]].shape[0], wanted[different[0]].shape[0]
         warnings.warn(f"{source} has {theirs} classes and the net {ours}, so its last layer begins anew", stacklevel=2)
         fitted |= {name: wanted[name] for name in different}
-    else:
-        require(not different, _shapes(different, fitted, wanted, source))
+    elif different:
+        raise InputError(_shapes(different, fitted, wanted, source))
     _warn(net, state, statistics, source)
     note = getattr(net, "loading_note", None)
     if foreign and note:
@@ -197,8 +197,6 @@ def _is_head(different: list[str], state: State, wanted: State) -> bool:
 
 
 def _shapes(different: list[str], state: State, wanted: State, source: object) -> str:
-    if not different:
-        return ""
     theirs, ours = state[different[0]].shape, wanted[different[0]].shape
     if _is_head(different, state, wanted):
         return f"{source} has {theirs[0]} classes, but the net {ours[0]}; give a net of {theirs[0]} classes"

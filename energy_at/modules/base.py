@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import PGD, Attack
 from energy_at.attacks.cuda_graph import CudaGraphs, check_recordable
-from energy_at.describe import own_arguments
+from energy_at.describe import class_path, own_arguments
 from energy_at.modules.awp import AWP, PerturbedWeights
 from energy_at.modules.checkpoint_io import write_whole_checkpoints
 from energy_at.modules.compilation import Compilation
@@ -231,7 +231,7 @@ class AdversarialTraining(Judging):
         self._finite_loss.check(self.trainer)
         self._perturbed_weights.restore()
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
-            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_class_path": class_path(self),
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             **own_arguments(self),
         }

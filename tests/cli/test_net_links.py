@@ -6,16 +6,9 @@ import yaml
 
 from energy_at.cli import main
 from energy_at.data import Digits
+from tests.cli.test_start_from import SMALL as FEW_STEPS
 
-SMALL = [
-    "--config=digits_pgd_at.yaml",
-    "--trainer.limit_train_batches=2",
-    "--trainer.limit_val_batches=1",
-    "--trainer.limit_test_batches=0",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.accelerator=cpu",
-    "--model.net.width=4",
-]
+SMALL = [*FEW_STEPS, "--model.net.width=4"]
 
 
 def fitted(*args):
