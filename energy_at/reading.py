@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from energy_at.files import WriteError
-from energy_at.types import InputError
+from energy_at.types import InputError, require
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 FILES = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} images"
@@ -65,6 +65,25 @@ def in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def fitted(file: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """An image file, cropped in its middle and resized.
+
+    Args:
+        file: see ``opened``.
+        shape: (C, H, W); with one channel it becomes grey, else RGB.
+
+    Returns:
+        uint8 [C, H, W].
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    channels, height, width = shape
+    with opened(file) as image:
+        whole = ImageOps.fit(in_mode(image, "L" if channels == 1 else "RGB"), (width, height))
+        return np.asarray(whole).reshape(height, width, channels).transpose(2, 0, 1)
+
+
 def is_image(name: str) -> bool:
     """Whether a file is called as images are; hidden ones, such as those that other systems leave behind, are none."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
@@ -83,6 +102,17 @@ def images_in(folder: Path) -> list[str]:
     for entry in images:
         _require_file(entry)
     return sorted(entry.path for entry in images)
+
+
+def images_below(folder: str | Path) -> list[Path]:
+    """The sorted paths of the image files of a folder and its subfolders.
+
+    Raises:
+        InputError: if there are none.
+    """
+    paths = sorted(path for path in Path(folder).rglob("*") if is_image(path.name))
+    require(len(paths) > 0, f"{folder} holds no {FILES}; give a folder that does")
+    return paths
 
 
 def _require_file(entry: os.DirEntry[str]) -> None:

@@ -1,11 +1,11 @@
 """``energy-at analyze``."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lightning.fabric import Fabric
 from torch import Tensor, nn
@@ -18,10 +18,12 @@ from energy_at.cli.processes import launched, warn_of_idle
 from energy_at.cli.results import kind_of, output_folder
 from energy_at.cli.subject import Defense, conditions, defended
 from energy_at.data.base import ImageData, Split
+from energy_at.data.folder_images import folder_images
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
 from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_cells, mean_rows
+from energy_at.evaluation.analysis.ood import ood_cells, ood_rows
 from energy_at.evaluation.analysis.probe import NATURAL
 from energy_at.evaluation.analysis.report import PLATES, write_report
 from energy_at.evaluation.analysis.result import Analysis
@@ -33,7 +35,9 @@ from energy_at.files import safe_name
 from energy_at.hub.sources import is_elsewhere, plain_name
 from energy_at.types import require
 
-FigureName: TypeAlias = Literal["distributions", "deltas", "confidence", "kl", "smoothness", "classes", "training"]
+FigureName: TypeAlias = Literal[
+    "distributions", "deltas", "confidence", "calibration", "kl", "smoothness", "classes", "ood", "training"
+]
 
 AROUND = Smoothness()
 
@@ -46,6 +50,8 @@ def analyze(
     net: nn.Module | str | None = None,
     defense: Defense | None = None,
     runs: dict[str, str] | None = None,
+    ood: dict[str, ImageData | str] | None = None,
+    ood_attacks: dict[str, Attack] | None = None,
     figures: list[FigureName] | None = None,
     smoothness: Smoothness = AROUND,
     split: Split = "test",
@@ -67,6 +73,10 @@ def analyze(
             class that makes one; without a checkpoint, the net itself with its weights.
         defense: what changes the images before the nets classify them, such as EnergyDescent.
         runs: the metrics.csv of trainings, by name; by default those beside the checkpoints.
+        ood: what the energy is to tell from the data, by the name under which it is shown: the test images of another
+            data set, or all those of a folder and its subfolders.
+        ood_attacks: on their images, by name, such as a PGD of loss lower_marginal_energy; labels are the net's
+            predictions.
         figures: which; all by default.
         smoothness: where to look around some of the images.
         split: which images.
@@ -86,41 +96,103 @@ def analyze(
     }
     suit_threads(loaded.values(), data, data.eval_batch_size, fabric.device)
     trainings = _trainings(sources, runs, figures)
+    others = _others(data, ood, ood_attacks, figures)
     with fabric.rank_zero_first(local=True):
-        data.prepare_data()
+        for images in (data, *others.values()):
+            if isinstance(images, ImageData):
+                images.prepare_data()
     folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
-    batches = data.batches(split, count, seed)
-    warn_of_idle(batches.sampler.sizes, fabric)
+    options = {"smoothness": smoothness if _wanted("smoothness", figures) else None, "class_names": data.class_names}
+    own = Look(data.batches(split, count, seed), attacks, options)
+    looks = {name: _other(images, data, ood_attacks or {}, count, seed) for name, images in others.items()}
+    warn_of_idle(own.batches.sampler.sizes, fabric)
     told = partial(conditions, data, split, len(data.labels(split)))
-    measured = partial(
-        measure.analyze,
-        batches=batches,
-        attacks=attacks,
-        smoothness=smoothness if _wanted("smoothness", figures) else None,
-        class_names=data.class_names,
-        store=folder / "batches",
-        device=fabric.device,
-        seed=seed,
-        channels_last=in_channels_last(loaded.values(), fabric.device, channels_last),
-    )
-    each = {name: partial(measured, judged, conditions=told(sources[name])) for name, judged in loaded.items()}
+    layout = in_channels_last(loaded.values(), fabric.device, channels_last)
+    common = {"store": folder / "batches", "seed": seed, "channels_last": layout}
     with only_one(folder, fabric.is_global_zero):
-        analyses = [_shared(partial(one, name=name), name, attacks, batches, fabric) for name, one in each.items()]
+        analyses = [
+            own.at(judged, name, fabric, **common, conditions=told(sources[name])).with_ood(
+                {other: look.at(judged, f"{name} on {other}", fabric, **common) for other, look in looks.items()}
+            )
+            for name, judged in loaded.items()
+        ]
         if fabric.is_global_zero:
             plates = [plate for plate in PLATES if _wanted(plate.name, figures)]
-            page = write_report(analyses, folder, plates, trainings)
-            print(f"\n{aligned(mean_cells(mean_rows(analyses)), left=2)}\nReport: {page}")
+            print(f"\n{_tables(analyses)}\nReport: {write_report(analyses, folder, plates, trainings)}")
 
 
-def _shared(
-    measured: Callable[..., Analysis], name: str, attacks: Iterable[str], batches: Loader[ChosenBatches], fabric: Fabric
-) -> Analysis:
-    """The analysis of one net; on the first process it is of all images, which the others have put into the store."""
-    rank, processes = fabric.global_rank, fabric.world_size
-    with progress(name, attacks, sum(batches.sampler.sizes[rank::processes]), fabric.is_global_zero) as on_batch:
-        part = measured(shard=(rank, processes), on_batch=on_batch)
-    fabric.barrier()
-    return measured() if processes > 1 and fabric.is_global_zero else part
+class Look(NamedTuple):
+    """Images on which nets are looked at.
+
+    Args:
+        batches: of them.
+        attacks: by name.
+        options: further ones of ``measure.analyze``.
+    """
+
+    batches: Loader[ChosenBatches]
+    attacks: Mapping[str, Attack]
+    options: Mapping[str, Any]
+
+    def at(self, net: nn.Module, name: str, fabric: Fabric, **common: Any) -> Analysis:
+        """The analysis of a net; on the first process it is of all images, which the others have put into the store.
+
+        Args:
+            net: to be analyzed.
+            name: under which it is shown.
+            fabric: this process among those that share the work.
+            common: options of ``measure.analyze`` that do not depend on the images.
+        """
+        measured = partial(measure.analyze, net, self.batches, self.attacks, name, **self.options, **common)
+        rank, processes = fabric.global_rank, fabric.world_size
+        images = sum(self.batches.sampler.sizes[rank::processes])
+        with progress(name, self.attacks, images, fabric.is_global_zero) as on_batch:
+            part = measured(device=fabric.device, shard=(rank, processes), on_batch=on_batch)
+        fabric.barrier()
+        return measured(device=fabric.device) if processes > 1 and fabric.is_global_zero else part
+
+
+def _others(
+    data: ImageData,
+    ood: Mapping[str, ImageData | str] | None,
+    attacks: Mapping[str, Attack] | None,
+    figures: list[FigureName] | None,
+) -> Mapping[str, ImageData | str]:
+    require(bool(ood) or not attacks, "there are ood_attacks, but no ood; give the images to be attacked")
+    require(bool(ood) or "ood" not in (figures or ()), "the figure ood needs other images; give --ood.NAME FOLDER")
+    for name, images in (ood or {}).items():
+        shape = data.image_shape if isinstance(images, str) else images.image_shape
+        require(
+            shape == data.image_shape,
+            f"the images of ood {name!r} are {_sides(shape)} and those of the data {_sides(data.image_shape)}; give"
+            " images of the same shape, or a folder of images, which are resized",
+        )
+    return ood or {} if _wanted("ood", figures) else {}
+
+
+def _other(
+    images: ImageData | str, data: ImageData, attacks: Mapping[str, Attack], count: int | None, seed: int
+) -> Look:
+    """Other images, as many as are looked at of the data, or all that there are."""
+    if isinstance(images, str):
+        batches: Loader[ChosenBatches] = folder_images(images, data.image_shape, data.eval_batch_size, count, seed)
+        told = {"data": "folder", "root": images}
+    else:
+        images.setup("test")
+        there = len(images.labels("test"))
+        batches = images.batches("test", None if count is None else min(count, there), seed)
+        told = conditions(images, "test", there, None)
+    return Look(batches, attacks, {"labelled": False, "conditions": told})
+
+
+def _sides(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _tables(analyses: Sequence[Analysis]) -> str:
+    means, ood = mean_rows(analyses), ood_rows(analyses)
+    tables = [aligned(mean_cells(means), left=2), *([aligned(ood_cells(ood), left=3)] if ood else [])]
+    return "\n\n".join(tables)
 
 
 @contextmanager

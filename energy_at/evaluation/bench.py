@@ -26,6 +26,7 @@ class Bench:
         store: of earlier results.
         device: where to compute.
         seed: of the attacks' noise, at least 0.
+        labelled: whether the images' labels are the net's; where they are not, its prediction takes their place.
 
     Raises:
         InputError: if the seed is negative, the attacks are none or have no names, or an attack takes the true labels
@@ -33,13 +34,20 @@ class Bench:
     """
 
     def __init__(
-        self, net: nn.Module, attacks: Mapping[str, Attack], store: Store, device: torch.device, seed: int
+        self,
+        net: nn.Module,
+        attacks: Mapping[str, Attack],
+        store: Store,
+        device: torch.device,
+        seed: int,
+        labelled: bool = True,
     ) -> None:
         require_count("seed", seed, 0, least=0)
+        self.labelled = labelled
         self.net, self.attacks, self.store, self.device, self.seed = net, attacks, store, device, seed
         self.classes: int | None = None
         self._settings: dict[str, str] = {}
-        check_attacks(attacks)
+        check_attacks(attacks, labelled)
         # another version of a library, kind of device or memory format may differ in the last digit
         layout = [parameter.is_contiguous() for parameter in net.parameters()]
         self._net = digest(net_sha256(net), torch.__version__, RESULTS, device.type, layout)[:16]
@@ -50,18 +58,26 @@ class Bench:
         Raises:
             InputError: if the net, the images or the labels are unfit.
         """
-        x, y = x.to(self.device), y.to(self.device)
-        y = y if y.is_floating_point() else y.long()
+        x = x.to(self.device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if self.classes is None:
             self.classes = check_net(self.net, x)
         check_images(x)
+        y = self._checked(index, y.to(self.device), len(x)) if self.labelled else self._predicted(x)
+        return x, y, digest(x, y)
+
+    def _checked(self, index: int, y: Labels, images: int) -> Labels:
+        y = y if y.is_floating_point() else y.long()
         require(
-            y.shape == (len(x),) and len(x) > 0 and int(y.min()) >= 0 and int(y.max()) < self.classes,
-            f"batch {index} has labels {y.flatten()[:3].tolist()}... for {len(x)} images, and the net {self.classes}"
+            y.shape == (images,) and images > 0 and int(y.min()) >= 0 and int(y.max()) < (self.classes or 0),
+            f"batch {index} has labels {y.flatten()[:3].tolist()}... for {images} images, and the net {self.classes}"
             " classes; give every image one label below that count",
         )
-        return x, y, digest(x, y)
+        return y
+
+    @torch.no_grad()
+    def _predicted(self, x: Images) -> Labels:
+        return self.net(x).argmax(dim=1)
 
     def attacked(self, name: str, index: int, x: Images, y: Labels, factor: float = 1.0) -> Images:
         """Images of batch ``index`` under an attack, its lengths multiplied by ``factor``.

@@ -22,8 +22,12 @@ def check_images(x: Images) -> None:
     check_range(x)
 
 
-def check_attacks(attacks: Mapping[str, Attack]) -> None:
+def check_attacks(attacks: Mapping[str, Attack], labelled: bool = True) -> None:
     """Refuse what are no attacks by name, and those that take the labels given to them for the labels to reach.
+
+    Args:
+        attacks: by name.
+        labelled: whether they are given true labels, and not the net's predictions, which can well be reached.
 
     Raises:
         InputError: if they are of another form, or if an attack is targeted and chooses no labels itself.
@@ -34,7 +38,7 @@ def check_attacks(attacks: Mapping[str, Attack]) -> None:
         instance = callable(attack) and not isinstance(attack, type)
         require(instance, f"attack {name!r} is {kind_of(attack)}; give an Attack, such as PGD(eps='8/255')")
         require(
-            not getattr(attack, "targeted", False),
+            not (labelled and getattr(attack, "targeted", False)),
             f"attack {name!r} is targeted, and would take the true labels for its targets; wrap it: Targeted(attack)",
         )
 

@@ -1,18 +1,16 @@
 """Starting points that are images of a folder, of whatever they show."""
 
-from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
-from PIL import ImageOps
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from energy_at.generation.fitted import ClassTable
 from energy_at.generation.noise import START, choice
 from energy_at.generation.starts import ClassInit
-from energy_at.reading import FILES, in_mode, is_image, opened
-from energy_at.types import Images, require, require_count
+from energy_at.reading import fitted, images_below
+from energy_at.types import Images, require_count
 
 
 class FolderInit(ClassInit):
@@ -39,19 +37,14 @@ class FolderInit(ClassInit):
 
     def fit_classes(self, images: Images, table: ClassTable) -> dict[str, Tensor]:
         """Reads the folder; of the images fitted to, the shape alone matters."""
-        paths = sorted(path for path in Path(self.folder).rglob("*") if is_image(path.name))
-        require(len(paths) > 0, f"{self.folder} holds no {FILES}; give a folder that does")
+        paths = images_below(self.folder)
         step = max(1, -(-len(paths) // self.limit))
-        return {"outside": torch.stack([_read(path, *images.shape[1:]) for path in paths[::step]]).to(images.device)}
+        _, channels, height, width = images.shape
+        read = np.stack([fitted(path, (channels, height, width)) for path in paths[::step]])
+        return {"outside": torch.from_numpy(read).to(images.device)}
 
     def draw(self, labels: Tensor, seeds: Tensor) -> Tensor:
         """See ``ClassInit``."""
         outside = self["outside"]
         places = choice(seeds, START, torch.full_like(seeds, len(outside)))
         return outside[places].flatten(1).to(torch.float32) / 255
-
-
-def _read(path: Path, channels: int, height: int, width: int) -> Tensor:
-    """An image as uint8 [C, H, W]."""
-    with opened(path) as image:
-        return pil_to_tensor(ImageOps.fit(in_mode(image, "L" if channels == 1 else "RGB"), (width, height)))

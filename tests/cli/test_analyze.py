@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, Digits, EnergyDescent
+from energy_at import FGSM, PGD, Digits, EnergyDescent, folder_images
 from energy_at.cli import main
 from energy_at.cli.analyze import FigureName, analyze
 from energy_at.cli.commands import command_parser
@@ -22,7 +22,7 @@ from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_rows
 from energy_at.evaluation.analysis.report import PLATES
 from tests.cli.test_evaluate import NET, a_net, code_of
-from tests.data.standins import unchecked, write_cifar10, write_image_folder
+from tests.data.standins import unchecked, write_cifar10, write_cifar100, write_image_folder, write_svhn
 
 CONFIG = """
 data: {class_path: Digits, init_args: {eval_batch_size: 50}}
@@ -37,7 +37,19 @@ METRICS = "epoch,step,val/robust_acc,val/single_step_acc,train/dE_marginal\n" + 
     f"{epoch},9,{0.4 if epoch < 2 else 0.0},0.5,{0.1 * epoch}\n" for epoch in range(5)
 )
 
-WRITERS = {"cifar10": write_cifar10, "cifar10jpeg": write_image_folder, "digits": None}
+
+def write_three(root):
+    write_cifar10(root)
+    write_cifar100(root)
+    write_svhn(root)
+
+
+WRITERS = {
+    "cifar10": write_cifar10,
+    "cifar10_ood": write_three,
+    "cifar10jpeg": write_image_folder,
+    "digits": None,
+}
 
 
 @pytest.fixture
@@ -83,7 +95,7 @@ def test_it_writes_the_librarys_numbers_beside_the_checkpoint(folder, capsys):
     wanted = {"data", "split", "split_images", "seed", "dtype", "torch", "checkpoint_sha256", "data_sha256"}
     assert wanted <= conditions.keys()
     names = {path.stem for path in (folder / "net-analysis").glob("*.png")}
-    assert names == {plate.name for plate in PLATES}
+    assert names == {plate.name for plate in PLATES} - {"ood"}
 
 
 def test_several_nets_stand_side_by_side_with_the_runs_found_beside_them(folder):
@@ -137,6 +149,10 @@ def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):
         (["--ckpt_path=net.pth", *NET, "--smoothness.images=0"], "images is 0, but it counts from 1"),
         (["--ckpt_path=net.pth", *NET, "--attacks.natural", "FGSM"], "an attack is called 'natural'"),
         (["--ckpt_path=net.pth", *NET, "--count=400"], "count is 400, but the test images are 360"),
+        (["--ckpt_path=net.pth", *NET, "--figures=[ood]"], "the figure ood needs other images; give them"),
+        (["--ckpt_path=net.pth", *NET, "--ood_attacks.pgd", "PGD"], "there are ood_attacks, but no ood"),
+        (["--ckpt_path=net.pth", *NET, "--ood.colour", "CIFAR10"], "the images of ood 'colour' are 3x32x32 and those"),
+        (["--ckpt_path=net.pth", *NET, "--ood.noise=absent"], "absent holds no .jpg"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(folder, args, words, capsys):
@@ -170,7 +186,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(folder):
 
 
 def test_two_processes_share_the_images(folder):
-    args = [*START, "--ckpt_path=net.pth", "--count=110"]
+    args = [*START, "--ckpt_path=net.pth", "--count=110", "--ood.same=Digits", "--ood_attacks.fgsm=FGSM"]
     assert main([*args, "--output=one"]) == 0
     script = folder / "main.py"  # Lightning starts the second process from the file of the first
     script.write_text("from energy_at.cli import main\nraise SystemExit(main())\n")
@@ -179,6 +195,33 @@ def test_two_processes_share_the_images(folder):
     assert done.returncode == 0, done.stderr
     assert files(folder / "two") == files(folder / "one")
     assert done.stdout.count("Report: ") == 1
+
+
+def test_images_of_other_data_sets_are_told_from_the_own(folder, capsys):
+    loss = "--ood_attacks.lower.loss=lower_marginal_energy"
+    attack = ["--ood_attacks.lower=PGD", loss, "--ood_attacks.lower.eps=0.1"]
+    args = [*START, "--ckpt_path=net.pth", "--ood.same=Digits", *attack, "--figures=[ood]"]
+    assert main([*args, "--output=one"]) == 0
+    printed = capsys.readouterr().out
+    with (folder / "one" / "ood.csv").open(newline="") as file:
+        rows = {(row["case"], row["score"]): row for row in csv.DictReader(file) if row["score"]}
+    assert float(rows["natural", "energy"]["auroc"]) == 0.5
+    assert float(rows["lower", "energy"]["auroc"]) < 0.5
+    assert f"{float(rows['lower', 'max_logit']['fpr95']):.3f}" in printed
+    conditions = json.loads((folder / "one" / "conditions.json").read_text())["nets"]["net"]["ood"]["same"]
+    assert (conditions["data"], conditions["images"]) == ("Digits", 360)
+    assert conditions["attacks"]["lower"]["loss"] == "lower_marginal_energy"
+
+
+def test_a_folder_of_images_is_out_of_distribution_too(folder):
+    written = write_image_folder("others/deep")["test"][0]
+    assert main([*START, "--ckpt_path=net.pth", "--ood.noise=others/deep/test", "--figures=[ood]"]) == 0
+    out = folder / "net-analysis"
+    told = json.loads((out / "conditions.json").read_text())["nets"]["net"]["ood"]["noise"]
+    assert (told["data"], told["root"], told["images"]) == ("folder", "others/deep/test", len(written))
+    table = np.genfromtxt(out / "net.noise.images.csv", delimiter=",", names=True)
+    expected = measure.analyze(a_net(), folder_images("others/deep/test", (1, 8, 8)), {}, labelled=False).natural
+    np.testing.assert_allclose(table["E_marginal"], expected["E_marginal"], atol=1e-4)
 
 
 def test_every_figure_can_be_named():
@@ -191,7 +234,7 @@ def test_a_packaged_config_runs_on_data_in_its_real_format(name, tmp_path, monke
     text = (packaged_configs() / name).read_text()
     assert text.startswith("# ")
     assert len(text.splitlines()) <= 25
-    write = WRITERS[name.removesuffix(".yaml").split("_")[1]]
+    write = WRITERS[name.removesuffix(".yaml").removeprefix("analyze_")]
     root = [] if write is None else ["--data.root=data"]
     if write is not None:
         write(Path("data"))
@@ -201,7 +244,7 @@ def test_a_packaged_config_runs_on_data_in_its_real_format(name, tmp_path, monke
         arguments = parser.instantiate(parser.parse_args([*args, "--smoothness.images=2", "--count=6"]))
         del arguments["config"]
         assert len({float(attack.eps) for attack in arguments.attacks.values() if attack.eps is not None}) == 1
-        for attack in arguments.attacks.values():
+        for attack in (*arguments.attacks.values(), *(arguments.ood_attacks or {}).values()):
             few = {"steps": 2, "iterations": 2, "binary_search_steps": 2}
             for owner in (attack, getattr(attack, "attack", attack)):
                 vars(owner).update({option: least for option, least in few.items() if option in vars(owner)})

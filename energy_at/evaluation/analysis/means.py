@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from energy_at.evaluation.analysis.calibration import expected_calibration_error
 from energy_at.evaluation.analysis.confidence import auroc
 from energy_at.evaluation.analysis.result import Analysis, Row
 
@@ -11,6 +12,7 @@ CELLS = {
     "case": ("images", ""),
     "accuracy": ("accuracy", ".4f"),
     "confidence": ("confidence", ".4f"),
+    "ece": ("ECE", ".3f"),
     "E_marginal": ("E(x)", ".3f"),
     "E_joint": ("E(x, y)", ".3f"),
     "dE_marginal": ("dE(x)", "+.3f"),
@@ -23,10 +25,10 @@ CELLS = {
 
 
 def mean_rows(analyses: Sequence[Analysis]) -> list[Row]:
-    """Net, case, images, accuracy, mean confidence, energies, deltas and KL terms, and two AUROCs.
+    """Net, case, images, accuracy, mean confidence, energies, deltas and KL terms, calibration error and two AUROCs.
 
-    "auroc_energy" and "auroc_confidence" say how well E(x), and 1 - confidence, tell misclassified images from correct
-    ones. What does not apply is None.
+    "ece" is ``expected_calibration_error``. "auroc_energy" and "auroc_confidence" say how well E(x), and 1 -
+    confidence, tell misclassified images from correct ones. What does not apply is None.
     """
     return [
         {
@@ -35,6 +37,7 @@ def mean_rows(analyses: Sequence[Analysis]) -> list[Row]:
             "images": analysis.images,
             "accuracy": float(values["correct"].mean()),
             "confidence": float(values["confidence"].mean()),
+            "ece": expected_calibration_error(values["confidence"], values["correct"]),
             **{key: float(values[key].mean()) if key in values else None for key in MEANS},
             "auroc_energy": auroc(values["E_marginal"], ~values["correct"]),
             "auroc_confidence": auroc(-values["confidence"], ~values["correct"]),

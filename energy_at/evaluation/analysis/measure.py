@@ -35,6 +35,7 @@ def analyze(
     on_batch: OnBatch | None = None,
     conditions: Mapping[str, Any] | None = None,
     channels_last: bool = False,
+    labelled: bool = True,
 ) -> Analysis:
     """Energies, confidences and TRADES' KL of every image, natural and under every attack (arXiv 2407.06315).
 
@@ -56,13 +57,16 @@ def analyze(
         on_batch: called with the attack's name ("natural" for none) and its values whenever a batch is done.
         conditions: further facts for the report: data set, split, checkpoint.
         channels_last: compute in NHWC memory, see ``evaluate``.
+        labelled: whether the labels are of the net's classes. False for out-of-distribution images (see
+            ``Analysis.with_ood``): the net's prediction takes the place of each label, E(x, y) is then minus the
+            largest logit, and a targeted attack raises the confidence in it.
 
     Raises:
         InputError: if the net, the images or an argument are unfit.
     """
     place, data = device_of(net, device), DataHash()
     with exact(net, place, channels_last) as exact_net:
-        bench = Bench(exact_net, attacks, Store(store), place, seed)
+        bench = Bench(exact_net, attacks, Store(store), place, seed, labelled)
         require(NATURAL not in attacks, f"an attack is called {NATURAL!r}, the name of no attack; name it otherwise")
         parts: dict[str, list[Mapping[str, Tensor]]] = {case: [] for case in (NATURAL, *attacks)}
         for probe in _probes(bench, batches, smoothness, shard):

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from energy_at.evaluation.analysis.means import mean_cells
+from energy_at.evaluation.analysis.ood import ood_cells, ood_rows
 from energy_at.evaluation.analysis.result import Analysis, Row
 
 STYLE = """
@@ -28,6 +29,7 @@ MEANS_NOTE = (
     "Means over all images, energies in nats. dE = E(natural) - E(adversarial): positive where the attack lowers the"
     " energy. KL(p(.|x) || p(.|x*)) is the sum of its conditional term and of dE(x), its marginal term. AUROC: how well"
     " E(x), and 1 - confidence, tell misclassified images from correct ones (0.5: not at all; -: all correct, or none)."
+    " ECE: expected calibration error, the mean distance of confidence and accuracy."
 )
 
 
@@ -62,6 +64,7 @@ def page(analyses: Sequence[Analysis], means: Sequence[Row], pictures: Sequence[
         "<h2>Means</h2>",
         _table(*mean_cells(means), text=2),
         f'<p class="note">{escape(MEANS_NOTE)}</p>',
+        *_ood(ood_rows(analyses)),
         *map(_figure, pictures),
         "<h2>Conditions</h2>",
         _table(["", *(analysis.net for analysis in analyses)], *_condition_cells(analyses), text=len(analyses) + 1),
@@ -71,6 +74,10 @@ def page(analyses: Sequence[Analysis], means: Sequence[Row], pictures: Sequence[
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     body = "\n".join(parts)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _ood(rows: Sequence[Row]) -> list[str]:
+    return ["<h2>Out-of-distribution images: scores</h2>", _table(*ood_cells(rows), text=3)] if rows else []
 
 
 def _figure(picture: Picture) -> str:
@@ -93,7 +100,10 @@ def _cells(tag: str, values: Sequence[str], text: int) -> str:
 
 
 def _condition_cells(analyses: Sequence[Analysis]) -> list[list[str]]:
-    told = [{"images": analysis.images, **_near(analysis), **analysis.conditions} for analysis in analyses]
+    told = [
+        {"images": analysis.images, **_near(analysis), **analysis.conditions, **_others(analysis)}
+        for analysis in analyses
+    ]
     keys = dict.fromkeys(key for facts in told for key in facts)
     return [[key, *(_plain(facts.get(key)) for facts in told)] for key in keys]
 
@@ -108,10 +118,24 @@ def _near(analysis: Analysis) -> Mapping[str, Any]:
     }
 
 
+def _others(analysis: Analysis) -> Mapping[str, Any]:
+    return {
+        f"out-of-distribution: {name}": ", ".join(
+            str(part) for part in (other.images, other.conditions.get("data"), other.conditions.get("split")) if part
+        )
+        for name, other in analysis.ood.items()
+    }
+
+
 def _attack_cells(analysis: Analysis) -> list[list[str]]:
+    of_others = {
+        f"{name}, out of distribution": settings
+        for other in analysis.ood.values()
+        for name, settings in other.settings.items()
+    }
     return [
         [name, ", ".join(f"{key} {_plain(value)}" for key, value in settings.items())]
-        for name, settings in analysis.settings.items()
+        for name, settings in ({**analysis.settings, **of_others}).items()
     ]
 
 

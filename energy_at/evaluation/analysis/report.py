@@ -4,10 +4,12 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from energy_at.evaluation.analysis.calibration import CALIBRATION
 from energy_at.evaluation.analysis.classes import CLASSES
 from energy_at.evaluation.analysis.confidence import CONFIDENCE
 from energy_at.evaluation.analysis.deltas import DELTAS
@@ -16,6 +18,7 @@ from energy_at.evaluation.analysis.history import draw_run, run_caption, run_row
 from energy_at.evaluation.analysis.kl import KL
 from energy_at.evaluation.analysis.landscape import LANDSCAPE
 from energy_at.evaluation.analysis.means import mean_rows
+from energy_at.evaluation.analysis.ood import OOD
 from energy_at.evaluation.analysis.page import Picture, page
 from energy_at.evaluation.analysis.plate import Plate
 from energy_at.evaluation.analysis.result import Analysis, Row
@@ -25,7 +28,7 @@ from energy_at.files import safe_name, write_file
 from energy_at.types import kind_of, require
 
 DPI = 130  # sharp on the page and in print
-PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, KL, LANDSCAPE, CLASSES)
+PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, CALIBRATION, KL, LANDSCAPE, CLASSES, OOD)
 
 
 def write_report(
@@ -33,7 +36,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``means.csv``, ``conditions.json``, ``NET.images.csv``, and PNG and CSV of every figure.
 
-    A figure that has nothing to show (no attacks, no smoothness measured) is left out.
+    A figure that has nothing to show (no attacks, no smoothness measured) is left out. Values of
+    out-of-distribution images are in ``NET.DATA.images.csv``.
 
     Args:
         analyses: of one or several nets, on the same images under the same attacks.
@@ -55,7 +59,9 @@ def write_report(
         write_file(folder / f"{picture.name}.csv", csv_text(rows))
         pictures.append(picture)
     for analysis in analyses:
-        write_file(folder / f"{safe_name(analysis.net)}.images.csv", per_image_csv(analysis))
+        for name, measured in {"": analysis, **analysis.ood}.items():
+            ending = f".{safe_name(name)}.images.csv" if name else ".images.csv"
+            write_file(folder / f"{safe_name(analysis.net)}{ending}", per_image_csv(measured))
     write_file(folder / "means.csv", csv_text(means))
     write_file(folder / "conditions.json", _conditions(analyses))
     write_file(folder / "report.html", page(analyses, means, pictures))
@@ -95,5 +101,14 @@ def per_image_csv(analysis: Analysis) -> str:
 
 
 def _conditions(analyses: Sequence[Analysis]) -> str:
-    told = {analysis.net: {"images": analysis.images, **analysis.conditions} for analysis in analyses}
+    told = {analysis.net: {**_told(analysis), **_told_of_ood(analysis)} for analysis in analyses}
     return json.dumps({"nets": told, "attacks": dict(analyses[0].settings)}, indent=2, default=str) + "\n"
+
+
+def _told(analysis: Analysis) -> dict[str, Any]:
+    return {"images": analysis.images, **analysis.conditions}
+
+
+def _told_of_ood(analysis: Analysis) -> dict[str, Any]:
+    told = {name: {**_told(other), "attacks": dict(other.settings)} for name, other in analysis.ood.items()}
+    return {"ood": told} if told else {}

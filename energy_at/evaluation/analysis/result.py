@@ -1,7 +1,7 @@
 """What an analysis has measured: per-image values of a net, natural and under every attack."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ class Analysis:
         settings: class and options of each attack.
         class_names: of the K classes; empty if not known.
         conditions: seed, dtype, device, versions, hashes and what the caller adds.
+        ood: of the same net, on out-of-distribution images, by the names of their sets; see ``with_ood``.
     """
 
     net: str
@@ -39,6 +40,15 @@ class Analysis:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     class_names: Sequence[str] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    ood: Mapping[str, "Analysis"] = field(default_factory=dict)
+
+    def with_ood(self, ood: Mapping[str, "Analysis"]) -> "Analysis":
+        """The same, beside the net's analyses of out-of-distribution images.
+
+        Args:
+            ood: by the names of their sets, each made by ``analyze`` with ``labelled=False``.
+        """
+        return replace(self, ood=ood)
 
     @property
     def natural(self) -> Values:

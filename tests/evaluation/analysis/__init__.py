@@ -30,6 +30,32 @@ def analyses():
     )
 
 
+ON_OTHERS = {
+    "lower": PGD(0.05, steps=4, start="zero", loss="lower_marginal_energy"),
+    "sure": PGD(0.05, steps=4, start="zero", targeted=True),
+}
+
+
+def other_images():
+    """Of labels that the nets have not."""
+    x = torch.rand(24, *everything()[0].shape[1:], generator=torch.Generator().manual_seed(7))
+    return [(part, torch.full((len(part),), 77)) for part in x.split(10)]
+
+
+@cache
+def with_others():
+    """``analyses`` beside those of foreign images, and of the nets' own as if they were foreign."""
+    return tuple(
+        analysis.with_ood(
+            {
+                "foreign": analyze(a_net(seed), other_images(), ON_OTHERS, "foreign", labelled=False),
+                "same": analyze(a_net(seed), [everything()], {}, "same", labelled=False),
+            }
+        )
+        for seed, analysis in enumerate(analyses())
+    )
+
+
 def everything():
     """All images and labels of ``batches``."""
     return tuple(torch.cat(parts) for parts in zip(*batches(), strict=True))

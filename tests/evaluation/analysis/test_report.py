@@ -12,9 +12,9 @@ import pytest
 from energy_at.evaluation.analysis.report import PLATES, per_image_csv, write_report
 from energy_at.evaluation.training_run import TrainingRun
 from energy_at.types import InputError
-from tests.evaluation.analysis import analyses
+from tests.evaluation.analysis import analyses, with_others
 
-NAMES = ["distributions", "deltas", "confidence", "kl", "smoothness", "classes"]
+NAMES = ["distributions", "deltas", "confidence", "calibration", "kl", "smoothness", "classes", "ood"]
 RUN = TrainingRun("slow one", [{"epoch": i, "train/dE_marginal": 0.1 * i} for i in range(3)])
 
 
@@ -40,19 +40,20 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "new"
-    assert write_report(analyses(), folder, runs=[RUN]) == folder / "report.html"
+    assert write_report(with_others(), folder, runs=[RUN]) == folder / "report.html"
     return folder
 
 
 def test_every_figure_has_its_picture_and_its_numbers(folder):
     assert [plate.name for plate in PLATES] == NAMES
     figures = {f"{name}.{kind}" for name in (*NAMES, "training-slow_one") for kind in ("png", "csv")}
-    others = {"report.html", "means.csv", "conditions.json", "first.images.csv", "second.images.csv"}
+    images = {f"{net}{of}.images.csv" for net in ("first", "second") for of in ("", ".foreign", ".same")}
+    others = {"report.html", "means.csv", "conditions.json"} | images
     assert {path.name for path in folder.iterdir()} == figures | others
     for plate in PLATES:
         with (folder / f"{plate.name}.csv").open(newline="") as file:
             written = list(csv.DictReader(file))
-        expected = plate.rows(analyses())
+        expected = plate.rows(with_others())
         assert len(written) == len(expected)
         for row, wanted in zip(written, expected, strict=True):
             assert all(row[key] == ("" if value is None else str(value)) for key, value in wanted.items())
@@ -69,7 +70,7 @@ def test_the_page_needs_no_other_file(folder):
 
 def test_the_page_tells_means_captions_and_conditions(folder):
     cells = Page((folder / "report.html").read_text()).cells
-    for analysis in analyses():
+    for analysis in with_others():
         assert f"{analysis.cases['pgd']['dE_marginal'].mean():+.3f}" in cells
         assert analysis.conditions["weights_sha256"] in cells
     text = " ".join(cells)
@@ -84,7 +85,7 @@ def test_the_page_tells_means_captions_and_conditions(folder):
 
 
 def test_the_per_image_file_holds_every_value():
-    found = analyses()[0]
+    found = with_others()[0]
     header, *lines = per_image_csv(found).splitlines()
     table = dict(zip(header.split(","), np.array([line.split(",") for line in lines], float).T, strict=True))
     np.testing.assert_array_equal(table["index"], range(37))
@@ -99,8 +100,8 @@ def test_the_per_image_file_holds_every_value():
 def test_figures_can_be_chosen_and_those_without_content_are_left_out(tmp_path):
     bare = replace(analyses()[0], cases={"natural": analyses()[0].natural}, near={}, smoothness=None)
     write_report([bare], tmp_path)
-    assert {path.stem for path in tmp_path.glob("*.png")} == {"distributions", "confidence", "classes"}
-    write_report(analyses(), tmp_path / "few", plates=PLATES[3:4])
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"distributions", "confidence", "calibration", "classes"}
+    write_report(with_others(), tmp_path / "few", plates=PLATES[4:5])
     assert {path.stem for path in (tmp_path / "few").glob("*.png")} == {"kl"}
 
 
