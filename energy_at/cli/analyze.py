@@ -97,10 +97,7 @@ def analyze(
     suit_threads(loaded.values(), data, data.eval_batch_size, fabric.device)
     trainings = _trainings(sources, runs, figures)
     others = _others(data, ood, ood_attacks, figures)
-    with fabric.rank_zero_first(local=True):
-        for images in (data, *others.values()):
-            if isinstance(images, ImageData):
-                images.prepare_data()
+    _prepare([data, *others.values()], fabric)
     folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
     options = {"smoothness": smoothness if _wanted("smoothness", figures) else None, "class_names": data.class_names}
     own = Look(data.batches(split, count, seed), attacks, options)
@@ -168,6 +165,13 @@ def _others(
             " images of the same shape, or a folder of images, which are resized",
         )
     return ood or {} if _wanted("ood", figures) else {}
+
+
+def _prepare(images: Iterable[ImageData | str], fabric: Fabric) -> None:
+    with fabric.rank_zero_first(local=True):
+        for data in images:
+            if isinstance(data, ImageData):
+                data.prepare_data()
 
 
 def _other(

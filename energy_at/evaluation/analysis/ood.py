@@ -19,6 +19,7 @@ SCORES: dict[str, Callable[[Values], np.ndarray]] = {
     "confidence": lambda values: -values["confidence"],  # arXiv 1610.02136
     "max_logit": lambda values: values["E_marginal"] - np.log(values["confidence"]),  # arXiv 1911.11132
 }
+SYMBOLS = {"energy": "E(x)", "confidence": "conf.", "max_logit": "max logit"}
 KEPT = 0.95  # of the net's own images
 
 
@@ -114,7 +115,7 @@ def ood_cells(rows: Sequence[Row]) -> list[list[str]]:
         rows: of ``ood_rows``.
     """
     told = [row for row in rows if row["score"]]
-    headings = ["net", "data", "images", *(f"{word} {name}" for name in SCORES for word in ("AUROC", "FPR95"))]
+    headings = ["net", "data", "images", *(f"{word} {SYMBOLS[name]}" for name in SCORES for word in ("AUROC", "FPR95"))]
     keys = dict.fromkeys((row["net"], row["data"], row["case"]) for row in told)
     numbers = {(row["net"], row["data"], row["case"], row["score"]): (row["auroc"], row["fpr95"]) for row in told}
     return [headings, *([*key, *(f"{n:.3f}" for name in SCORES for n in numbers[*key, name])] for key in keys)]
