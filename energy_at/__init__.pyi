@@ -39,7 +39,7 @@ from energy_at.data import (
     ImageNet as ImageNet,
     TinyImageNet as TinyImageNet,
 )
-from energy_at.data.folder_images import folder_images as folder_images
+from energy_at.data.unlabelled import unlabelled_images as unlabelled_images
 from energy_at.defense import EnergyDescent as EnergyDescent
 from energy_at.energy import (
     cross_entropy_terms as cross_entropy_terms,

@@ -18,9 +18,9 @@ from energy_at.cli.processes import launched, warn_of_idle
 from energy_at.cli.results import kind_of, output_folder
 from energy_at.cli.subject import Defense, conditions, defended
 from energy_at.data.base import ImageData, Split
-from energy_at.data.folder_images import folder_images
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
+from energy_at.data.unlabelled import unlabelled_images
 from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_cells, mean_rows
 from energy_at.evaluation.analysis.ood import ood_cells, ood_rows
@@ -74,7 +74,7 @@ def analyze(
         defense: what changes the images before the nets classify them, such as EnergyDescent.
         runs: the metrics.csv of trainings, by name; by default those beside the checkpoints.
         ood: what the energy is to tell from the data, by the name under which it is shown: the test images of another
-            data set, or all those of a folder and its subfolders.
+            data set, those of a folder and its subfolders, or an npz file of generated ones.
         ood_attacks: on their images, by name, such as a PGD of loss lower_marginal_energy; labels are the net's
             predictions.
         figures: which; all by default.
@@ -179,8 +179,8 @@ def _other(
 ) -> Look:
     """Other images, as many as are looked at of the data, or all that there are."""
     if isinstance(images, str):
-        batches: Loader[ChosenBatches] = folder_images(images, data.image_shape, data.eval_batch_size, count, seed)
-        told = {"data": "folder", "root": images}
+        batches: Loader[ChosenBatches] = unlabelled_images(images, data.image_shape, data.eval_batch_size, count, seed)
+        told = {"data": "images", "root": images}
     else:
         images.setup("test")
         there = len(images.labels("test"))

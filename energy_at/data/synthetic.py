@@ -24,9 +24,34 @@ def read_synthetic(path: Path, shape: tuple[int, int, int], num_classes: int) ->
         InputError: if the file is missing, damaged, or holds anything else.
     """
     remedy = "give synthetic= an npz file with the arrays 'image' (uint8 [M, H, W, C]) and 'label' ([M])"
-    with readable(path, remedy), np.load(path, allow_pickle=False) as file:
-        images, labels = file["image"], file["label"]
+    images, labels = _arrays(path, remedy, "image", "label")
     require(images.ndim == 4, f"{path} holds images of shape {list(images.shape)}; {remedy}")
     images = images.transpose(0, 3, 1, 2)
     check_arrays(images, labels, shape, num_classes, path)
     return images, labels
+
+
+def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """The images of such a file, whatever labels it has.
+
+    Args:
+        path: file with ``image``, uint8 ``[M, H, W, C]``.
+        shape: expected (C, H, W).
+
+    Returns:
+        uint8 ``[M, C, H, W]``, contiguous.
+
+    Raises:
+        InputError: if the file is missing, damaged, or holds anything else.
+    """
+    remedy = "give an npz file with the array 'image' (uint8 [M, H, W, C])"
+    (images,) = _arrays(path, remedy, "image")
+    require(images.ndim == 4, f"{path} holds images of shape {list(images.shape)}; {remedy}")
+    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    check_arrays(images, np.zeros(len(images), int), shape, 1, path)
+    return images
+
+
+def _arrays(path: Path, remedy: str, *names: str) -> tuple[np.ndarray, ...]:
+    with readable(path, remedy), np.load(path, allow_pickle=False) as file:
+        return tuple(file[name] for name in names)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, Digits, EnergyDescent, folder_images
+from energy_at import FGSM, PGD, Digits, EnergyDescent, unlabelled_images
 from energy_at.cli import main
 from energy_at.cli.analyze import FigureName, analyze
 from energy_at.cli.commands import command_parser
@@ -149,10 +149,11 @@ def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):
         (["--ckpt_path=net.pth", *NET, "--smoothness.images=0"], "images is 0, but it counts from 1"),
         (["--ckpt_path=net.pth", *NET, "--attacks.natural", "FGSM"], "an attack is called 'natural'"),
         (["--ckpt_path=net.pth", *NET, "--count=400"], "count is 400, but the test images are 360"),
-        (["--ckpt_path=net.pth", *NET, "--figures=[ood]"], "the figure ood needs other images; give them"),
+        (["--ckpt_path=net.pth", *NET, "--figures=[ood]"], "the figure ood needs other images; give --ood.NAME"),
         (["--ckpt_path=net.pth", *NET, "--ood_attacks.pgd", "PGD"], "there are ood_attacks, but no ood"),
         (["--ckpt_path=net.pth", *NET, "--ood.colour", "CIFAR10"], "the images of ood 'colour' are 3x32x32 and those"),
         (["--ckpt_path=net.pth", *NET, "--ood.noise=absent"], "absent holds no .jpg"),
+        (["--ckpt_path=net.pth", *NET, "--ood.drawn=absent.npz"], "absent.npz is missing or damaged"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(folder, args, words, capsys):
@@ -218,9 +219,9 @@ def test_a_folder_of_images_is_out_of_distribution_too(folder):
     assert main([*START, "--ckpt_path=net.pth", "--ood.noise=others/deep/test", "--figures=[ood]"]) == 0
     out = folder / "net-analysis"
     told = json.loads((out / "conditions.json").read_text())["nets"]["net"]["ood"]["noise"]
-    assert (told["data"], told["root"], told["images"]) == ("folder", "others/deep/test", len(written))
+    assert (told["data"], told["root"], told["images"]) == ("images", "others/deep/test", len(written))
     table = np.genfromtxt(out / "net.noise.images.csv", delimiter=",", names=True)
-    expected = measure.analyze(a_net(), folder_images("others/deep/test", (1, 8, 8)), {}, labelled=False).natural
+    expected = measure.analyze(a_net(), unlabelled_images("others/deep/test", (1, 8, 8)), {}, labelled=False).natural
     np.testing.assert_allclose(table["E_marginal"], expected["E_marginal"], atol=1e-4)
 
 
