@@ -73,6 +73,7 @@ def evaluate(
                 on_batch,
                 conditions(data, split, len(data.labels(split)), ckpt_path),
                 channels_last,
+                data.class_names,
             )
         report = merged(gathered(report))
         if fabric.is_global_zero:
@@ -131,9 +132,10 @@ def progress(sizes: list[int], shown: bool) -> Iterator[robustness.OnBatch]:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Print the table, and write ``evaluation.json`` and ``evaluation.csv``."""
+    """Print the table, and write ``evaluation.json``, ``evaluation.csv`` and ``evaluation_classes.csv``."""
     write_file(folder / "evaluation.json", report.to_json())
     write_file(folder / "evaluation.csv", report.to_csv())
+    write_file(folder / "evaluation_classes.csv", report.classes_csv())
     print(f"\n{_title(report.conditions, report.images)}\n{report.table()}\nResults: {folder}")
 
 

@@ -1,7 +1,7 @@
 """The outcome of an evaluation, with everything that makes its numbers comparable."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,35 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
+class ClassResult:
+    """What is left of one class: nets are robust on some and not on others (arXiv 2010.06121).
+
+    Args:
+        label: of its images.
+        name: of the class, or its label.
+        images: number of images.
+        clean_correct: of these, classified correctly without an attack.
+        worst_case_correct: of these, classified correctly without an attack and under every one that is adversarial.
+    """
+
+    label: int
+    name: str
+    images: int
+    clean_correct: int
+    worst_case_correct: int
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy without an attack."""
+        return self.clean_correct / self.images
+
+    @property
+    def worst_case_accuracy(self) -> float:
+        """Share of the images that no attack broke and that were correct before."""
+        return self.worst_case_correct / self.images
+
+
+@dataclass(frozen=True)
 class Report:
     """Clean and robust accuracy of one net on one set of images.
 
@@ -55,6 +84,7 @@ class Report:
         worst_case_only: each attack saw only the images that were still correct, so its own accuracy is of those; what
             is not adversarial saw all.
         conditions: seed, dtype, device, versions, weights_sha256, data_sha256 and what the caller adds.
+        classes: one result a class that has images, by label.
     """
 
     images: int
@@ -63,6 +93,7 @@ class Report:
     attacks: tuple[AttackResult, ...]
     worst_case_only: bool = False
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[ClassResult, ...] = ()
 
     @property
     def rows(self) -> list[AttackResult]:
@@ -86,6 +117,12 @@ class Report:
         return self.worst_case_correct / self.images if self.images else None
 
     @property
+    def worst_class(self) -> ClassResult | None:
+        """The class of which the attacks left the smallest share; None where nothing attacks, or there is one class."""
+        attacked = self.classes if self._adversarial and len(self.classes) > 1 else ()
+        return min(attacked, key=lambda one: one.worst_case_accuracy, default=None)
+
+    @property
     def mean_corruption_accuracy(self) -> float | None:
         """Mean of the accuracies under all kinds and severities of ``Corruption``; None where there are none."""
         rows = (row.accuracy for row in self.attacks if row.settings.get("class") == "Corruption")
@@ -95,7 +132,9 @@ class Report:
     def to_json(self) -> str:
         """Everything, as JSON."""
         rows = [{**asdict(row), "accuracy": row.accuracy} for row in self.rows]
-        content = {"worst_case_only": self.worst_case_only, "conditions": dict(self.conditions), "results": rows}
+        classes = [{**asdict(one), **_accuracies(one)} for one in self.classes]
+        content: dict[str, Any] = {"worst_case_only": self.worst_case_only, "conditions": dict(self.conditions)}
+        content |= {"results": rows, "classes": classes}
         if self.mean_corruption_accuracy is not None:
             content["mean_corruption_accuracy"] = self.mean_corruption_accuracy
         return json.dumps(content, indent=2, default=str) + "\n"
@@ -112,6 +151,10 @@ class Report:
         ]
         return csv_text(lines)
 
+    def classes_csv(self) -> str:
+        """One line a class."""
+        return csv_text([{**asdict(one), **_accuracies(one)} for one in self.classes])
+
     def __str__(self) -> str:
         """The table."""
         return self.table()
@@ -125,9 +168,16 @@ class Report:
         if self._adversarial:
             balls = dict.fromkeys(attack.threat for attack in self._adversarial if attack.threat)
             lines[-1] = (WORST_CASE, " and ".join(balls), *lines[-1][2:])
+        if worst := self.worst_class:
+            left = (str(worst.images), str(worst.worst_case_correct), _percent(worst.worst_case_accuracy))
+            lines.append((f"worst class: {worst.name}", lines[-1][1], *left))
         if self.mean_corruption_accuracy is not None:
             lines.append(("mean of corruptions", NO_ATTACK, "", "", _percent(self.mean_corruption_accuracy)))
         return aligned(lines, left=2)
+
+
+def _accuracies(one: ClassResult) -> dict[str, float]:
+    return {"clean_accuracy": one.clean_accuracy, "worst_case_accuracy": one.worst_case_accuracy}
 
 
 def _percent(share: float | None) -> str:
@@ -162,7 +212,29 @@ def merged(reports: Sequence[Report]) -> Report:
         clean_correct=sum(report.clean_correct for report in reports),
         worst_case_correct=sum(report.worst_case_correct for report in reports),
         attacks=attacks,
+        classes=summed(one for report in reports for one in report.classes),
         conditions={**first.conditions, "data_sha256": f"{data:064x}"},
+    )
+
+
+def summed(parts: Iterable[ClassResult]) -> tuple[ClassResult, ...]:
+    """One result a class, by label.
+
+    Args:
+        parts: of disjoint images.
+    """
+    of_class: dict[int, list[ClassResult]] = {}
+    for part in parts:
+        of_class.setdefault(part.label, []).append(part)
+    return tuple(
+        ClassResult(
+            label,
+            each[0].name,
+            sum(part.images for part in each),
+            sum(part.clean_correct for part in each),
+            sum(part.worst_case_correct for part in each),
+        )
+        for label, each in sorted(of_class.items())
     )
 
 

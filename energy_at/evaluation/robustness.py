@@ -1,6 +1,6 @@
 """Clean and robust accuracy of a net under a list of attacks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 from energy_at.attacks import Attack, AutoAttack
 from energy_at.evaluation.bench import Bench, of_rank
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
-from energy_at.evaluation.report import AttackResult, Report
+from energy_at.evaluation.report import AttackResult, ClassResult, Report, summed
 from energy_at.evaluation.runner import Outcome, Runner, exact, looks_for_mistakes
 from energy_at.evaluation.store import Store
 from energy_at.types import Images, Labels, require
@@ -31,6 +31,7 @@ def evaluate(
     on_batch: OnBatch | None = None,
     conditions: Mapping[str, Any] | None = None,
     channels_last: bool = False,
+    class_names: Sequence[str] = (),
 ) -> Report:
     """Attack every image with every attack; an image is robust if it is correct without an attack and under all.
 
@@ -56,6 +57,7 @@ def evaluate(
         conditions: further facts for the report: data set, split, checkpoint.
         channels_last: compute in NHWC memory, on a copy of the net: faster on a CPU, most of all for narrow nets, and
             other in the last digit.
+        class_names: of the K classes, for the report.
 
     Raises:
         InputError: if the net, the images or an argument are unfit.
@@ -66,7 +68,7 @@ def evaluate(
     total = None if count is None else len(range(rank, count, processes))
     with exact(net, place, channels_last) as exact_net:
         runner = Runner(exact_net, attacks, Store(store), place, seed, worst_case_only)
-        counts = _Counts(attacks)
+        counts = _Counts(attacks, class_names)
         for index, (x, y) in mine:
             counts.add(index, runner(index, x, y))
             if on_batch:
@@ -75,14 +77,15 @@ def evaluate(
     results = counts.results(partial(_library_seeds, runner.bench, attacks, len_of(batches) or counts.batches))
     told = {**facts(net, place, seed), "channels_last": channels_last, "data_sha256": str(counts.data)}
     told.update(conditions or {})
-    return Report(counts.images, counts.clean, counts.worst_case, results, worst_case_only, told)
+    return Report(counts.images, counts.clean, counts.worst_case, results, worst_case_only, told, counts.classes)
 
 
 class _Counts:
     """Sums over the batches of one process."""
 
-    def __init__(self, attacks: Mapping[str, Attack]) -> None:
-        self.attacks = attacks
+    def __init__(self, attacks: Mapping[str, Attack], class_names: Sequence[str]) -> None:
+        self.attacks, self.class_names = attacks, class_names
+        self.classes: tuple[ClassResult, ...] = ()
         self.batches = self.images = self.clean = self.worst_case = 0
         self.data = DataHash()
         self.attacked = dict.fromkeys(attacks, 0)
@@ -94,9 +97,19 @@ class _Counts:
         self.clean += int(outcome.clean.sum())
         self.worst_case += int(outcome.worst_case.sum())
         self.data.add(index, outcome.data)
+        self.classes = summed([*self.classes, *self._classes(outcome)])
         for name, correct in outcome.own.items():
             self.attacked[name] += len(correct)
             self.correct[name] += int(correct.sum())
+
+    def _classes(self, outcome: Outcome) -> Iterator[ClassResult]:
+        images, clean, robust = (
+            torch.bincount(outcome.labels[chosen], minlength=int(outcome.labels.max()) + 1).tolist()
+            for chosen in (torch.ones_like(outcome.clean), outcome.clean, outcome.worst_case)
+        )
+        for k in outcome.labels.unique().tolist():
+            name = self.class_names[k] if k < len(self.class_names) else str(k)
+            yield ClassResult(k, name, images[k], clean[k], robust[k])
 
     def results(self, more: Callable[[str], Mapping[str, Any]]) -> tuple[AttackResult, ...]:
         return tuple(

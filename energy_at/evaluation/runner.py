@@ -20,12 +20,14 @@ class Outcome(NamedTuple):
 
     Args:
         data: hash of images and labels.
+        labels: [N].
         clean: [N], without an attack.
         own: under each attack, [M] of the images that it was given.
         worst_case: [N], without an attack and under every attack that looks for mistakes.
     """
 
     data: str
+    labels: Labels
     clean: Tensor
     own: Mapping[str, Tensor]
     worst_case: Tensor
@@ -76,7 +78,7 @@ class Runner:
             own[name] = self._under(name, index, data, x[chosen], y[chosen], chosen)
             if adversarial:
                 worst_case[chosen] &= own[name]
-        return Outcome(data, clean, own, worst_case)
+        return Outcome(data, y, clean, own, worst_case)
 
     def _under(self, name: str, index: int, data: str, x: Images, y: Labels, chosen: Tensor) -> Tensor:
         if len(x) == 0:

@@ -96,6 +96,11 @@ def test_it_writes_the_librarys_numbers_and_what_makes_them_comparable(folder, c
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert {name: int(row["correct"]) for name, row in rows.items()} == correct
     assert rows["pgd"]["attack.steps"] == "3"
+    with (folder / "net-evaluation" / "evaluation_classes.csv").open() as file:
+        classes = list(csv.DictReader(file))
+    assert [row["name"] for row in classes] == list(Digits.class_names)
+    assert sum(int(row["worst_case_correct"]) for row in classes) == correct["worst case"]
+    assert f"worst class: {min(classes, key=lambda row: float(row['worst_case_accuracy']))['name']} " in printed.out
     assert rows["pgd"]["split"] == "test"
 
 

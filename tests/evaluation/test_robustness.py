@@ -318,6 +318,45 @@ def test_the_table_shows_every_row():
     ]
 
 
+def test_every_class_is_counted_and_the_worst_one_named(tmp_path):
+    names = ("ant", "bee", "cat")
+    report = evaluate(a_net(), batches(), attacks(), class_names=names, store=tmp_path)
+    y = torch.cat([y for _, y in batches()])
+    right = torch.cat([a_net()(x).argmax(dim=1) == y for x, y in batches()])
+    for one, k in zip(report.classes, range(3), strict=True):
+        assert (one.label, one.name) == (k, names[k])
+        assert (one.images, one.clean_correct) == (int((y == k).sum()), int(right[y == k].sum()))
+    assert sum(one.images for one in report.classes) == report.images
+    assert sum(one.clean_correct for one in report.classes) == report.clean_correct
+    assert sum(one.worst_case_correct for one in report.classes) == report.worst_case_correct
+    shares = [one.worst_case_accuracy for one in report.classes]
+    worst = report.worst_class
+    assert worst.worst_case_accuracy == min(shares) < max(shares)
+    last = report.table().splitlines()[-1]
+    assert last.startswith(f"worst class: {worst.name}")
+    assert last.endswith(f"{100 * min(shares):.2f} %")
+    rows = list(csv.DictReader(io.StringIO(report.classes_csv())))
+    assert [float(row["worst_case_accuracy"]) for row in rows] == pytest.approx(shares)
+    told = json.loads(report.to_json())["classes"]
+    assert [(one["name"], one["worst_case_correct"]) for one in told] == [
+        (one.name, one.worst_case_correct) for one in report.classes
+    ]
+
+
+def test_fgsm_leaves_of_a_class_what_it_leaves_of_its_images_alone():
+    report = evaluate(a_net(), batches(), {"fgsm": FGSM(0.03)})
+    for one in report.classes:
+        alone = [(x[y == one.label], y[y == one.label]) for x, y in batches() if (y == one.label).any()]
+        assert evaluate(a_net(), alone, {"fgsm": FGSM(0.03)}).worst_case_correct == one.worst_case_correct
+        assert one.name == str(one.label)
+
+
+def test_without_attacks_or_with_one_class_no_class_is_the_worst():
+    assert evaluate(a_net(), batches(), {}).worst_class is None
+    one = [(x[y == 1], y[y == 1]) for x, y in batches() if (y == 1).any()]
+    assert evaluate(a_net(), one, attacks()).worst_class is None
+
+
 def test_a_worst_case_over_several_balls_names_them():
     results = (AttackResult("a", 8, 3, {"norm": "Linf", "eps": 0.1}), AttackResult("b", 8, 3, {"norm": "L2", "eps": 1}))
     assert "Linf 0.1 and L2 1" in Report(8, 6, 2, results).table().splitlines()[-1]
