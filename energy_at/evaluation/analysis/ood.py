@@ -20,7 +20,8 @@ SCORES: dict[str, Callable[[Values], np.ndarray]] = {
     "max_logit": lambda values: values["E_marginal"] - np.log(values["confidence"]),  # arXiv 1911.11132
 }
 SYMBOLS = {"energy": "E(x)", "confidence": "conf.", "max_logit": "max logit"}
-KEPT = 0.95  # of the net's own images
+OWN = "the net's own images"
+KEPT = 0.95  # of these, where the others that pass are counted
 
 
 def fpr95(score: np.ndarray, ood: np.ndarray) -> float:
@@ -68,9 +69,6 @@ def _histograms(analysis: Analysis, data: str, other: Analysis) -> list[Row]:
         for case, energy in energies.items()
         for low, high, n in zip(edges[:-1], edges[1:], counted(energy, edges), strict=True)
     ]
-
-
-OWN = "the net's own images"
 
 
 def draw_ood(rows: Sequence[Row]) -> Figure:
