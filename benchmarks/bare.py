@@ -22,7 +22,7 @@ def updating(module: AdversarialTraining, half: bool) -> Callable[[Tensor, Tenso
     optimizer = module.optimizer(module.parameters())
 
     def update(x: Tensor, y: Tensor) -> None:
-        with autocast(x.device, half):
+        with autocast(x.device, half), module._compilation.for_batch(x):
             loss = module._outputs(x, y)["loss"]
         optimizer.zero_grad()
         loss.backward()

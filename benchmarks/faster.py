@@ -7,10 +7,9 @@ GPU; on a CPU torch.compile alone is measured. The first steps, in which kernels
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
-from benchmarks.bare import autocast
+from benchmarks.bare import module_step
 from benchmarks.setting import Setting
 from benchmarks.timing import Step, alternate, compare
 from energy_at.attacks import PGD, RSFGSM, Attack
@@ -39,14 +38,4 @@ def training(net: nn.Module, attack: Attack, setting: Setting, **options: bool) 
     """Attack, loss, backward pass and update, as the module's training step does them."""
     module = StandardAT(net, attack=attack, channels_last=True, **options).to(setting.device)
     module._compilation.begin(module.net)
-    optimizer, (x, y) = module.optimizer(module.parameters()), setting.batch(nhwc=True)
-
-    def step() -> torch.Tensor:
-        with autocast(x.device, half=True), module._compilation.for_batch(x):
-            loss = module._outputs(x, y)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
+    return module_step(module, *setting.batch(nhwc=True), half=True)
