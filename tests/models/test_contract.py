@@ -126,3 +126,12 @@ def test_autocast_computes_near_float32(cls):
         logits = net(x)
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(logits.float(), net(x), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("cls", OWN)
+def test_an_exported_net_takes_batches_of_any_size_and_computes_the_same(cls):
+    net = build(cls).eval()
+    images = torch.rand(7, 3, 16, 16)
+    program = torch.export.export(net, (images[:2],), dynamic_shapes=({0: torch.export.Dim("images")},))
+    for x in (images, images[:1]):
+        torch.testing.assert_close(program.module()(x), net(x), rtol=1e-5, atol=1e-6)
