@@ -24,9 +24,7 @@ def read_synthetic(path: Path, shape: tuple[int, int, int], num_classes: int) ->
         InputError: if the file is missing, damaged, or holds anything else.
     """
     remedy = "give synthetic= an npz file with the arrays 'image' (uint8 [M, H, W, C]) and 'label' ([M])"
-    images, labels = _arrays(path, remedy, "image", "label")
-    require(images.ndim == 4, f"{path} holds images of shape {list(images.shape)}; {remedy}")
-    images = images.transpose(0, 3, 1, 2)
+    images, labels = _read(path, remedy, "label")
     check_arrays(images, labels, shape, num_classes, path)
     return images, labels
 
@@ -45,13 +43,14 @@ def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         InputError: if the file is missing, damaged, or holds anything else.
     """
     remedy = "give an npz file with the array 'image' (uint8 [M, H, W, C])"
-    (images,) = _arrays(path, remedy, "image")
-    require(images.ndim == 4, f"{path} holds images of shape {list(images.shape)}; {remedy}")
-    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    images = np.ascontiguousarray(_read(path, remedy)[0])
     check_arrays(images, np.zeros(len(images), int), shape, 1, path)
     return images
 
 
-def _arrays(path: Path, remedy: str, *names: str) -> tuple[np.ndarray, ...]:
+def _read(path: Path, remedy: str, *others: str) -> tuple[np.ndarray, ...]:
+    """The images [M, C, H, W], and other arrays of the file."""
     with readable(path, remedy), np.load(path, allow_pickle=False) as file:
-        return tuple(file[name] for name in names)
+        images, *rest = (file[name] for name in ("image", *others))
+    require(images.ndim == 4, f"{path} holds images of shape {list(images.shape)}; {remedy}")
+    return images.transpose(0, 3, 1, 2), *rest

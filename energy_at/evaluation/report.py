@@ -212,17 +212,13 @@ def merged(reports: Sequence[Report]) -> Report:
         clean_correct=sum(report.clean_correct for report in reports),
         worst_case_correct=sum(report.worst_case_correct for report in reports),
         attacks=attacks,
-        classes=summed(one for report in reports for one in report.classes),
+        classes=_summed(one for report in reports for one in report.classes),
         conditions={**first.conditions, "data_sha256": f"{data:064x}"},
     )
 
 
-def summed(parts: Iterable[ClassResult]) -> tuple[ClassResult, ...]:
-    """One result a class, by label.
-
-    Args:
-        parts: of disjoint images.
-    """
+def _summed(parts: Iterable[ClassResult]) -> tuple[ClassResult, ...]:
+    """One result a class, by label, from results on disjoint images."""
     of_class: dict[int, list[ClassResult]] = {}
     for part in parts:
         of_class.setdefault(part.label, []).append(part)

@@ -1,6 +1,7 @@
 """Clean and robust accuracy of a net under a list of attacks."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from torch import nn
 from energy_at.attacks import Attack, AutoAttack
 from energy_at.evaluation.bench import Bench, of_rank
 from energy_at.evaluation.conditions import DataHash, described, device_of, facts
-from energy_at.evaluation.report import AttackResult, ClassResult, Report, summed
+from energy_at.evaluation.report import AttackResult, ClassResult, Report
 from energy_at.evaluation.runner import Outcome, Runner, exact, looks_for_mistakes
 from energy_at.evaluation.store import Store
+from energy_at.evaluation.tables import class_name
 from energy_at.types import Images, Labels, require
 
 OnBatch = Callable[[int, int | None, float], None]
@@ -67,17 +69,18 @@ def evaluate(
     count = len_of(batches)
     total = None if count is None else len(range(rank, count, processes))
     with exact(net, place, channels_last) as exact_net:
-        runner = Runner(exact_net, attacks, Store(store), place, seed, worst_case_only)
+        runner = Runner(Bench(exact_net, attacks, Store(store), place, seed), worst_case_only)
         counts = _Counts(attacks, class_names)
         for index, (x, y) in mine:
             counts.add(index, runner(index, x, y))
             if on_batch:
-                on_batch(counts.batches, total, counts.worst_case / counts.images)
-    require(counts.images > 0 or processes > 1, "there are no images to evaluate; give at least one batch")
+                on_batch(counts.batches, total, counts.worst_case.total() / counts.images.total())
+    require(counts.batches > 0 or processes > 1, "there are no images to evaluate; give at least one batch")
     results = counts.results(partial(_library_seeds, runner.bench, attacks, len_of(batches) or counts.batches))
     told = {**facts(net, place, seed), "channels_last": channels_last, "data_sha256": str(counts.data)}
     told.update(conditions or {})
-    return Report(counts.images, counts.clean, counts.worst_case, results, worst_case_only, told, counts.classes)
+    images, clean, worst_case = (of_label.total() for of_label in (counts.images, counts.clean, counts.worst_case))
+    return Report(images, clean, worst_case, results, worst_case_only, told, counts.classes)
 
 
 class _Counts:
@@ -85,31 +88,28 @@ class _Counts:
 
     def __init__(self, attacks: Mapping[str, Attack], class_names: Sequence[str]) -> None:
         self.attacks, self.class_names = attacks, class_names
-        self.classes: tuple[ClassResult, ...] = ()
-        self.batches = self.images = self.clean = self.worst_case = 0
+        self.batches = 0
+        self.images, self.clean, self.worst_case = Counter[int](), Counter[int](), Counter[int]()  # of each label
         self.data = DataHash()
         self.attacked = dict.fromkeys(attacks, 0)
         self.correct = dict.fromkeys(attacks, 0)
 
     def add(self, index: int, outcome: Outcome) -> None:
         self.batches += 1
-        self.images += len(outcome.clean)
-        self.clean += int(outcome.clean.sum())
-        self.worst_case += int(outcome.worst_case.sum())
+        self.images.update(outcome.labels.tolist())
+        self.clean.update(outcome.labels[outcome.clean].tolist())
+        self.worst_case.update(outcome.labels[outcome.worst_case].tolist())
         self.data.add(index, outcome.data)
-        self.classes = summed([*self.classes, *self._classes(outcome)])
         for name, correct in outcome.own.items():
             self.attacked[name] += len(correct)
             self.correct[name] += int(correct.sum())
 
-    def _classes(self, outcome: Outcome) -> Iterator[ClassResult]:
-        images, clean, robust = (
-            torch.bincount(outcome.labels[chosen], minlength=int(outcome.labels.max()) + 1).tolist()
-            for chosen in (torch.ones_like(outcome.clean), outcome.clean, outcome.worst_case)
+    @property
+    def classes(self) -> tuple[ClassResult, ...]:
+        return tuple(
+            ClassResult(k, class_name(self.class_names, k), images, self.clean[k], self.worst_case[k])
+            for k, images in sorted(self.images.items())
         )
-        for k in outcome.labels.unique().tolist():
-            name = self.class_names[k] if k < len(self.class_names) else str(k)
-            yield ClassResult(k, name, images[k], clean[k], robust[k])
 
     def results(self, more: Callable[[str], Mapping[str, Any]]) -> tuple[AttackResult, ...]:
         return tuple(

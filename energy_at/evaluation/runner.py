@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import Attack
 from energy_at.evaluation.bench import Bench
-from energy_at.evaluation.store import Store, digest
+from energy_at.evaluation.store import digest
 from energy_at.net_state import in_mode
 from energy_at.types import Images, Labels
 
@@ -42,25 +42,12 @@ class Runner:
     """Answers for one batch after the other.
 
     Args:
-        net: in float32 and evaluation mode, on ``device``.
-        attacks: by name, in the order in which they run.
-        store: of earlier results.
-        device: where to compute.
-        seed: of the attacks' noise.
+        bench: net, attacks, in the order in which they run, and store.
         worst_case_only: attack only images that are still correct; noise and corruptions fall on all.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        attacks: Mapping[str, Attack],
-        store: Store,
-        device: torch.device,
-        seed: int,
-        worst_case_only: bool,
-    ) -> None:
-        self.bench = Bench(net, attacks, store, device, seed)
-        self.worst_case_only = worst_case_only
+    def __init__(self, bench: Bench, worst_case_only: bool) -> None:
+        self.bench, self.worst_case_only = bench, worst_case_only
 
     def __call__(self, index: int, x: Images, y: Labels) -> Outcome:
         """The outcome of batch number ``index``: images [N, C, H, W], floating point in [0, 1] or uint8; labels [N].

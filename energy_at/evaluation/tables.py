@@ -40,3 +40,13 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
         )
         for line in lines
     )
+
+
+def class_name(names: Sequence[str], k: int) -> str:
+    """What a class is called, or its label where nobody says.
+
+    Args:
+        names: of the classes, or none.
+        k: the label.
+    """
+    return str(names[k]) if k < len(names) else str(k)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from energy_at.evaluation.analysis.plate import Plate, canvas, case_looks, column, legend_below, values_of, where
 from energy_at.evaluation.analysis.probe import NATURAL
 from energy_at.evaluation.analysis.result import Analysis, Row
+from energy_at.evaluation.tables import class_name
 
 NAMED = 20  # classes whose names fit under a panel
 
@@ -17,7 +18,13 @@ NAMED = 20  # classes whose names fit under a panel
 def class_rows(analyses: Sequence[Analysis]) -> list[Row]:
     """Net, case, class, name, images, and the class's mean E(x) and E(x, y) and accuracy."""
     return [
-        {"net": analysis.net, "case": case, "class": k, "name": _name(analysis, k), **_means(values, mask)}
+        {
+            "net": analysis.net,
+            "case": case,
+            "class": k,
+            "name": class_name(analysis.class_names, k),
+            **_means(values, mask),
+        }
         for analysis in analyses
         for k in np.unique(analysis.natural["label"]).tolist()
         for mask in [analysis.natural["label"] == k]
@@ -28,10 +35,6 @@ def class_rows(analyses: Sequence[Analysis]) -> list[Row]:
 def _means(values: Mapping[str, np.ndarray], mask: np.ndarray) -> Row:
     means = {key: float(values[key][mask].mean()) for key in ("E_marginal", "E_joint")}
     return {"images": int(mask.sum()), **means, "accuracy": float(values["correct"][mask].mean())}
-
-
-def _name(analysis: Analysis, k: int) -> str:
-    return str(analysis.class_names[k]) if k < len(analysis.class_names) else str(k)
 
 
 def draw_classes(rows: Sequence[Row]) -> Figure:
