@@ -4,9 +4,11 @@ import re
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
+from numbers import Number
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined] # public, not in __all__
+from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from energy_at.cli.config_files import find_config
@@ -14,6 +16,9 @@ from energy_at.cli.messages import one_line
 from energy_at.cli.net_links import NetLinks
 
 CONFIG: dict[str, Any] = {"help": "a config: path, or name of a packaged one"}
+
+# arguments of torchvision's transforms are annotated so, which the parser would take for a class of the user's
+register_type(Number, serializer=float, deserializer=float)
 
 
 class ConfigFile(ActionConfigFile):

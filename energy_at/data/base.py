@@ -8,13 +8,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
 from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, evenly, held_out
+from energy_at.data.transform import SeededTransform, check_transform
 from energy_at.types import require, require_count, require_one_of
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -37,9 +38,11 @@ class ImageData(L.LightningDataModule, ABC):
         train_size: training images kept of those not held out, drawn evenly from all classes, the same ones for every
             ``seed``; None keeps all.
         cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
+        transform: of each training image, uint8 ``[C, H, W]``, into another: one of ``torchvision.transforms.v2`` or
+            any callable. Its random numbers depend on (seed, epoch, image) alone.
 
     Raises:
-        InputError: if a size or the seed is out of range.
+        InputError: if a size or the seed is out of range, or the transform cannot be called.
     """
 
     num_classes: int
@@ -59,14 +62,16 @@ class ImageData(L.LightningDataModule, ABC):
         augment: bool = True,
         train_size: int | None = None,
         cutout: int = 0,
+        transform: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_sizes(batch_size, eval_batch_size, val_size, train_size, seed)
         check_cutout(cutout, augment)
+        check_transform(transform)
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
-        self.cutout = cutout
+        self.cutout, self.transform = cutout, transform
         self._training: Loader[TrainBatches] | None = None
         self._resume_at: dict[str, Any] | None = None
 
@@ -222,6 +227,9 @@ class ImageData(L.LightningDataModule, ABC):
             " lower it, or leave it out",
         )
         return kept[held_out(labels[kept], self.train_size)[1]], validation
+
+    def _seeded_transform(self) -> SeededTransform | None:
+        return None if self.transform is None else SeededTransform(self.transform, self.seed)
 
     def _train_batches(self, count: int, extra: int = 0, extra_fraction: float = 0.0) -> TrainBatches:
         repeat = getattr(self.trainer, "overfit_batches", 0) > 0

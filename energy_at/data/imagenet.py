@@ -18,6 +18,7 @@ from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import TrainBatches, Unshuffled, generator
 from energy_at.data.shards import ImageShards
+from energy_at.data.transform import SeededTransform
 from energy_at.reading import in_mode
 from energy_at.types import require, require_count
 
@@ -120,7 +121,8 @@ class ImageNet(ImageData):
 
     def _train_loader(self) -> FileLoader[TrainBatches]:
         seed = self.seed if self.augment else None
-        read = ReadImage(*self._parts["train"], self.image_shape[1], self.resize, seed, self.cutout, self.mean)
+        size, transform = self.image_shape[1], self._seeded_transform()
+        read = ReadImage(*self._parts["train"], size, self.resize, seed, self.cutout, self.mean, transform)
         return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
 
     def _eval_loader(self, split: Split, sampler: Unshuffled) -> FileLoader[Unshuffled]:
@@ -140,6 +142,7 @@ class ReadImage:
         seed: of random crops, flips and squares; ``None`` for central crops.
         cutout: side in pixels of the square that is cut out of random crops; 0 for none.
         mean: colour of the square, [3] in [0, 1].
+        transform: of each crop, before the square.
     """
 
     stored: Stored
@@ -149,22 +152,25 @@ class ReadImage:
     seed: int | None = None
     cutout: int = 0
     mean: tuple[float, ...] = ImageNet.mean
+    transform: SeededTransform | None = None
 
     def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
         """The image, uint8 ``[3, size, size]``, and its label."""
         place = int(self.chosen[index])
+        rng = None if self.seed is None else generator(self.seed, epoch, 1 + index)
         with self.stored.opened(place) as image:
-            if self.seed is None:
-                found = as_tensor(resize_crop(in_mode(image, "RGB"), self.resize, self.size))
-            else:
-                found = self._augmented(image, generator(self.seed, epoch, 1 + index))
+            found = as_tensor(self._crop(image, rng))
+        if self.transform is not None:
+            found = self.transform(found, index, epoch)
+        if rng is not None and self.cutout:
+            centres = draw_centres(rng, 1, self.size, self.size)
+            found = cut_out(found[None], centres, self.cutout, self.mean)[0]
         return found, int(self.stored.labels[place])
 
-    def _augmented(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
-        crop = as_tensor(random_resized_crop(image, self.size, rng))
-        if self.cutout == 0:
-            return crop
-        return cut_out(crop[None], draw_centres(rng, 1, self.size, self.size), self.cutout, self.mean)[0]
+    def _crop(self, image: Image.Image, rng: np.random.Generator | None) -> Image.Image:
+        if rng is None:
+            return resize_crop(in_mode(image, "RGB"), self.resize, self.size)
+        return random_resized_crop(image, self.size, rng)
 
 
 def as_tensor(image: Image.Image) -> Tensor:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from energy_at.data.augment import draw_crop_flip
 from energy_at.data.cutout import draw_centres
 from energy_at.data.sampling import Batches, Sampler, TrainBatches, generator
+from energy_at.data.transform import ReadArray, SeededTransform
 from energy_at.types import InputError
 
 
@@ -42,7 +43,7 @@ class Loader(ABC, Generic[Sampler]):
         epoch = self.sampler.epoch
         start = self._at[1] if self._restored and self._at[0] == epoch else 0
         self._restored = False
-        for step, batch in enumerate(self._batches(start), start):
+        for step, batch in enumerate(self.batches(start), start):
             # counted before it is handed out: a checkpoint is written while the loop holds the batch
             self._at = (epoch, step + 1)
             yield batch
@@ -57,7 +58,7 @@ class Loader(ABC, Generic[Sampler]):
         self._restored = True
 
     @abstractmethod
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+    def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
         """The epoch's batches from step ``start`` on."""
 
 
@@ -71,6 +72,8 @@ class MemoryLoader(Loader[Sampler]):
         padding: pixels by which training crops are shifted at most; ``None`` leaves the images alone.
         flip: whether half of the crops are mirrored.
         cutout: whether a square is cut out of each crop, whose centre is drawn here.
+        transform: of each image before it is cropped.
+        num_workers: processes that transform ahead; 0 transforms in this process.
     """
 
     def __init__(
@@ -81,17 +84,27 @@ class MemoryLoader(Loader[Sampler]):
         padding: int | None = None,
         flip: bool = False,
         cutout: bool = False,
+        transform: SeededTransform | None = None,
+        num_workers: int = 0,
     ) -> None:
         super().__init__(sampler)
         self.images, self.labels = images, labels
         self.padding, self.flip, self.cutout = padding, flip, cutout
         self._pinned = torch.cuda.is_available()
+        read = None if transform is None else ReadArray(images, labels, transform)
+        self._transformed = None if read is None else FileLoader(read, sampler, num_workers)
 
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
-        for step, indices in enumerate(self.sampler.batches(start), start):
-            index = torch.from_numpy(np.ascontiguousarray(indices))
-            batch = (self.images.index_select(0, index), self.labels[index], *self._augmentation(step))
+    def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        """See ``Loader``."""
+        gathered = self._gathered(start) if self._transformed is None else self._transformed.batches(start)
+        for step, images_and_labels in enumerate(gathered, start):
+            batch = (*images_and_labels, *self._augmentation(step))
             yield tuple(tensor.pin_memory() for tensor in batch) if self._pinned else batch
+
+    def _gathered(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        for indices in self.sampler.batches(start):
+            index = torch.from_numpy(np.ascontiguousarray(indices))
+            yield self.images.index_select(0, index), self.labels[index]
 
     def _augmentation(self, step: int) -> tuple[Tensor, ...]:
         sampler = self.sampler
@@ -124,9 +137,11 @@ class FileLoader(Loader[Sampler]):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=num_workers > 0,
             prefetch_factor=4 if num_workers > 0 else None,
+            generator=torch.Generator(),  # or each epoch would draw from everybody's
         )
 
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+    def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
+        """See ``Loader``."""
         self._keys.start = start
         try:
             yield from self._loader

@@ -14,7 +14,7 @@ from energy_at.data.corrupted import Corrupted
 from energy_at.data.loaders import MemoryLoader
 from energy_at.data.sampling import TrainBatches, Unshuffled
 from energy_at.data.synthetic import read_synthetic
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -31,6 +31,7 @@ class InMemoryData(ImageData):
             at random. An epoch stays (original training images) // (global batch) steps long.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
         corruption: what the test images are judged under; None leaves them clean.
+        num_workers: processes that apply ``transform``, if there is one; 0 applies it in the training process.
         kwargs: see ``ImageData``; augmentation shifts images by up to ``padding`` pixels and, if the class says so,
             mirrors them.
 
@@ -49,6 +50,7 @@ class InMemoryData(ImageData):
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
         corruption: Corrupted | None = None,
+        num_workers: int = 4,
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
@@ -57,7 +59,8 @@ class InMemoryData(ImageData):
             corruption is None or isinstance(corruption, Corrupted),
             f"corruption is {corruption!r}, expected Corrupted(kind); on the command line --data.corruption.kind fog",
         )
-        self.download = download
+        require_count("num_workers", num_workers, 4, least=0)
+        self.download, self.num_workers = download, num_workers
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
         self.corruption = corruption
         self._arrays: dict[str, tuple[Tensor, Tensor]] = {}
@@ -129,7 +132,9 @@ class InMemoryData(ImageData):
             images, labels = torch.cat([images, self._extra[0]]), torch.cat([labels, self._extra[1]])
             extra = len(self._extra[1])
         sampler = self._train_batches(count, extra, self.synthetic_fraction)
-        return MemoryLoader(images, labels, sampler, self.padding if self.augment else None, self.flip, self.cutout > 0)
+        padding, transform = self.padding if self.augment else None, self._seeded_transform()
+        augmentation = (padding, self.flip, self.cutout > 0, transform, self.num_workers)
+        return MemoryLoader(images, labels, sampler, *augmentation)
 
     def title(self, split: Split) -> str:
         """See ``ImageData``; "fog-3 test" under a corruption."""

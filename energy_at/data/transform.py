@@ -1,0 +1,95 @@
+"""A user's own augmentation, of one image at a time, repeated by a resumed run."""
+
+import random
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from energy_at.data.sampling import generator
+from energy_at.types import kind_of, require
+
+Transform: TypeAlias = Callable[[Tensor], Tensor]
+
+ELSEWHERE = {  # what is none of a transform's business
+    **dict.fromkeys(("Normalize", "ToTensor"), "but the net normalises and images are tensors"),
+    **dict.fromkeys(("CutMix", "MixUp"), "but objectives take one label an image"),
+}
+
+
+def check_transform(transform: object) -> None:
+    """Refuse what cannot transform an image.
+
+    Raises:
+        InputError: if ``transform`` is neither None nor an instance that can be called, or does what is done elsewhere.
+    """
+    require(
+        transform is None or (callable(transform) and not isinstance(transform, type)),
+        f"transform is {kind_of(transform)}; give an instance such as torchvision.transforms.v2.TrivialAugmentWide()",
+    )
+    for part in getattr(transform, "transforms", [transform]):
+        name = type(part).__name__
+        require(name not in ELSEWHERE, f"transform has {name}, {ELSEWHERE.get(name)}; leave it out")
+
+
+@dataclass(frozen=True)
+class SeededTransform:
+    """Applies a transform whose randomness (of torch, numpy and Python) depends on (seed, epoch, image) alone.
+
+    Args:
+        transform: of one image, uint8 ``[C, H, W]``, into one of the same kind.
+        seed: of the run.
+    """
+
+    transform: Transform
+    seed: int
+
+    def __call__(self, image: Tensor, index: int, epoch: int) -> Tensor:
+        """The transformed image, uint8 ``[C, H, W]``.
+
+        Args:
+            image: uint8 ``[C, H, W]``; not changed.
+            index: of the image in its data set.
+            epoch: of the training.
+
+        Raises:
+            InputError: if the transform gives anything else than such an image.
+        """
+        drawn = int(generator(self.seed, epoch, 1 + index, 1).integers(2**32))
+        # a worker process draws nothing else
+        with nullcontext() if get_worker_info() else isolate_rng(include_cuda=False):
+            random.seed(drawn)
+            np.random.seed(drawn)  # noqa: NPY002
+            torch.default_generator.manual_seed(drawn)
+            made = self.transform(image.clone())
+        require(
+            isinstance(made, Tensor) and made.dtype == image.dtype and made.shape == image.shape,
+            f"the transform makes {kind_of(made)} of an image of {kind_of(image)}; let it keep type and size, since "
+            "images are scaled and normalised later",
+        )
+        return made
+
+
+@dataclass(frozen=True)
+class ReadArray:
+    """Transforms one image in memory, in a worker process.
+
+    Args:
+        images: uint8 ``[N, C, H, W]``.
+        labels: int64 ``[N]``.
+        transform: of each image.
+    """
+
+    images: Tensor
+    labels: Tensor
+    transform: SeededTransform
+
+    def __call__(self, index: int, epoch: int) -> tuple[Tensor, int]:
+        """The transformed image, uint8 ``[C, H, W]``, and its label."""
+        return self.transform(self.images[index], index, epoch), int(self.labels[index])
