@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ def main(args: Sequence[str] | None = None) -> int:
     # threads that wait yield their core to whatever else the machine does; OpenMP reads it when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DISABLE_MPS", "1")  # Lightning's: "auto" is the CPU on a Mac, whose GPU has no float64
+    # from Python 3.14 on, workers are forked from a process of their own, which imports all they need once for them
+    multiprocessing.set_forkserver_preload(["__main__", "energy_at.data.loaders"])
     try:
         args = expanded(sys.argv[1:] if args is None else args)
         text = first_look(args)

@@ -15,7 +15,7 @@ from energy_at.data.checks import check_sizes
 from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, evenly, held_out
-from energy_at.data.transform import SeededTransform, check_transform
+from energy_at.data.transform import check_transform
 from energy_at.types import require, require_count, require_one_of
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -227,9 +227,6 @@ class ImageData(L.LightningDataModule, ABC):
             " lower it, or leave it out",
         )
         return kept[held_out(labels[kept], self.train_size)[1]], validation
-
-    def _seeded_transform(self) -> SeededTransform | None:
-        return None if self.transform is None else SeededTransform(self.transform, self.seed)
 
     def _train_batches(self, count: int, extra: int = 0, extra_fraction: float = 0.0) -> TrainBatches:
         repeat = getattr(self.trainer, "overfit_batches", 0) > 0

@@ -18,7 +18,7 @@ from energy_at.data.loaders import FileLoader
 from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import TrainBatches, Unshuffled, generator
 from energy_at.data.shards import ImageShards
-from energy_at.data.transform import SeededTransform
+from energy_at.data.transform import SeededTransform, seeded
 from energy_at.reading import in_mode
 from energy_at.types import require, require_count
 
@@ -121,7 +121,7 @@ class ImageNet(ImageData):
 
     def _train_loader(self) -> FileLoader[TrainBatches]:
         seed = self.seed if self.augment else None
-        size, transform = self.image_shape[1], self._seeded_transform()
+        size, transform = self.image_shape[1], seeded(self.transform, self.seed, self.num_workers)
         read = ReadImage(*self._parts["train"], size, self.resize, seed, self.cutout, self.mean, transform)
         return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
 

@@ -14,6 +14,7 @@ from energy_at.data.corrupted import Corrupted
 from energy_at.data.loaders import MemoryLoader
 from energy_at.data.sampling import TrainBatches, Unshuffled
 from energy_at.data.synthetic import read_synthetic
+from energy_at.data.transform import seeded
 from energy_at.types import require, require_count
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -132,7 +133,7 @@ class InMemoryData(ImageData):
             images, labels = torch.cat([images, self._extra[0]]), torch.cat([labels, self._extra[1]])
             extra = len(self._extra[1])
         sampler = self._train_batches(count, extra, self.synthetic_fraction)
-        padding, transform = self.padding if self.augment else None, self._seeded_transform()
+        padding, transform = self.padding if self.augment else None, seeded(self.transform, self.seed, self.num_workers)
         augmentation = (padding, self.flip, self.cutout > 0, transform, self.num_workers)
         return MemoryLoader(images, labels, sampler, *augmentation)
 

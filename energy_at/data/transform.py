@@ -1,5 +1,6 @@
 """A user's own augmentation, of one image at a time, repeated by a resumed run."""
 
+import pickle
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from energy_at.data.sampling import generator
-from energy_at.types import kind_of, require
+from energy_at.types import InputError, kind_of, require
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -36,6 +37,25 @@ def check_transform(transform: object) -> None:
     for part in getattr(transform, "transforms", [transform]):
         name = type(part).__name__
         require(name not in ELSEWHERE, f"transform has {name}, {ELSEWHERE.get(name)}; leave it out")
+
+
+def seeded(transform: Transform | None, seed: int, num_workers: int) -> "SeededTransform | None":
+    """The transform with its random numbers, for so many worker processes.
+
+    Args:
+        transform: of one image; None for none.
+        seed: of the run.
+        num_workers: processes that apply it.
+
+    Raises:
+        InputError: if there are worker processes, and it cannot be sent to them.
+    """
+    try:
+        pickle.dumps(transform if num_workers else None)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:  # whichever, by the version of Python
+        told = f"the transform cannot be sent to worker processes ({error}); make it a class of a module, or give"
+        raise InputError(f"{told} num_workers: 0") from error
+    return None if transform is None else SeededTransform(transform, seed)
 
 
 @dataclass(frozen=True)

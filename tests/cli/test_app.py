@@ -328,6 +328,22 @@ def test_the_command_alone_lets_waiting_threads_yield_before_torch_is_loaded(fir
     assert done.stdout.splitlines()[-1] == told
 
 
+WORKER = """
+import multiprocessing, sys
+from energy_at.cli import main
+if __name__ == "__main__":
+    main(["--version"])
+    with multiprocessing.get_context("forkserver").Pool(1) as workers:
+        print("torch" in sys.modules, workers.apply(eval, ("'torch' in __import__('sys').modules",)))
+"""
+
+
+def test_workers_are_forked_from_a_process_that_has_imported_what_they_need(tmp_path):
+    (tmp_path / "worker.py").write_text(WORKER)
+    done = subprocess.run([sys.executable, tmp_path / "worker.py"], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False True"
+
+
 A_MAC = """
 from energy_at.cli import main
 main(["--version"])

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,14 @@ jobs: 2
 """
 
 
+FORKING = threading.Lock()
+
+
 def forked(line, log, env):
     """``run_process`` in a fork of this process, which has imported everything; tests/cli/test_signals.py spawns."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    child = os.fork()
+    with FORKING:  # filelock refuses two at a time
+        child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with log.open("w", buffering=1) as said:

@@ -23,6 +23,10 @@ class Noise(nn.Module):
         return (image // 255 + int(sum(grey))).to(torch.uint8)
 
 
+def double(image):
+    return 2 * image
+
+
 def loader(transform, seed=1, rank=0, world=1, epoch=0, workers=0):
     images = torch.arange(60, dtype=torch.uint8)[:, None, None, None].expand(60, 1, 8, 8).contiguous()
     batches = TrainBatches(60, 12 // world, 1, rank, world)
@@ -69,7 +73,7 @@ def test_processes_share_the_images_of_one():
 
 def test_it_comes_before_crops_and_flips_which_stay_those_without_it():
     assert same(list(loader(v2.Identity())), list(loader(None)))
-    for doubled, plain in zip(loader(v2.Lambda(lambda image: 2 * image), workers=2), loader(None), strict=True):
+    for doubled, plain in zip(loader(v2.Lambda(double), workers=2), loader(None), strict=True):
         assert torch.equal(doubled[0], 2 * plain[0])
         assert same([doubled[1:]], [plain[1:]])
 
@@ -156,3 +160,12 @@ def test_what_cannot_transform_is_refused_before_anything_is_read():
         Digits(transform=v2.CutMix(num_classes=10))
     with pytest.raises(InputError, match="num_workers is -1, but it counts from 0"):
         Digits(num_workers=-1)
+
+
+def test_what_cannot_be_sent_to_worker_processes_is_refused_before_they_start():
+    data = Digits(transform=v2.Lambda(lambda image: image))
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"^the transform cannot be sent to worker processes \(.+\); make it a"):
+        data.train_dataloader()
+    data.num_workers = 0
+    assert len(data.train_dataloader()) > 0
