@@ -36,7 +36,7 @@ from energy_at.hub.sources import is_elsewhere, plain_name
 from energy_at.types import require
 
 FigureName: TypeAlias = Literal[
-    "distributions", "deltas", "confidence", "calibration", "kl", "smoothness", "classes", "ood", "training"
+    "distributions", "deltas", "confidence", "calibration", "kl", "smoothness", "classes", "ood", "extremes", "training"
 ]
 
 AROUND = Smoothness()
@@ -105,7 +105,8 @@ def analyze(
     warn_of_idle(own.batches.sampler.sizes, fabric)
     told = partial(conditions, data, split, len(data.labels(split)))
     layout = in_channels_last(loaded.values(), fabric.device, channels_last)
-    common = {"store": folder / "batches", "seed": seed, "channels_last": layout}
+    kept = 10 if _wanted("extremes", figures) else 0
+    common = {"store": folder / "batches", "seed": seed, "channels_last": layout, "extremes": kept}
     with only_one(folder, fabric.is_global_zero):
         analyses = [
             own.at(judged, name, fabric, **common, conditions=told(sources[name])).with_ood(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energy_at.attacks import Attack
+from energy_at.evaluation.analysis.extremes import Extremes
 from energy_at.evaluation.analysis.probe import NATURAL, Probe
 from energy_at.evaluation.analysis.result import Analysis, joined
 from energy_at.evaluation.analysis.smoothness import Smoothness
@@ -36,6 +37,7 @@ def analyze(
     conditions: Mapping[str, Any] | None = None,
     channels_last: bool = False,
     labelled: bool = True,
+    extremes: int = 10,
 ) -> Analysis:
     """Energies, confidences and TRADES' KL of every image, natural and under every attack (arXiv 2407.06315).
 
@@ -60,11 +62,12 @@ def analyze(
         labelled: whether the labels are of the net's classes. False for out-of-distribution images (see
             ``Analysis.with_ood``): the net's prediction takes the place of each label, E(x, y) is then minus the
             largest logit, and a targeted attack raises the confidence in it.
+        extremes: images that are kept of each kind of ``Extremes``; 0 for none.
 
     Raises:
         InputError: if the net, the images or an argument are unfit.
     """
-    place, data = device_of(net, device), DataHash()
+    place, data, gathered = device_of(net, device), DataHash(), Extremes(extremes)
     with exact(net, place, channels_last) as exact_net:
         bench = Bench(exact_net, attacks, Store(store), place, seed, labelled)
         require(NATURAL not in attacks, f"an attack is called {NATURAL!r}, the name of no attack; name it otherwise")
@@ -75,6 +78,7 @@ def analyze(
                 kept.append({key: value.cpu() for key, value in probe(case).items()})
                 if on_batch:
                     on_batch(case, kept[-1])
+            gathered.add(probe.x, parts[NATURAL][-1])
     require(len(parts[NATURAL]) > 0 or shard[1] > 1, "there are no images to analyze; give at least one batch")
     values = {case: joined(kept) for case, kept in parts.items()}
     return Analysis(
@@ -85,6 +89,7 @@ def analyze(
         {case: described(attack) for case, attack in attacks.items()},
         class_names,
         {**facts(net, place, seed), "channels_last": channels_last, "data_sha256": str(data), **(conditions or {})},
+        gathered.found(),
     )
 
 

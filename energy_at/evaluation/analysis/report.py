@@ -14,6 +14,7 @@ from energy_at.evaluation.analysis.classes import CLASSES
 from energy_at.evaluation.analysis.confidence import CONFIDENCE
 from energy_at.evaluation.analysis.deltas import DELTAS
 from energy_at.evaluation.analysis.distributions import DISTRIBUTIONS
+from energy_at.evaluation.analysis.extremes import EXTREMES
 from energy_at.evaluation.analysis.history import draw_run, run_caption, run_rows
 from energy_at.evaluation.analysis.kl import KL
 from energy_at.evaluation.analysis.landscape import LANDSCAPE
@@ -28,7 +29,7 @@ from energy_at.files import safe_name, write_file
 from energy_at.types import kind_of, require
 
 DPI = 130  # sharp on the page and in print
-PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, CALIBRATION, KL, LANDSCAPE, CLASSES, OOD)
+PLATES = (DISTRIBUTIONS, DELTAS, CONFIDENCE, CALIBRATION, KL, LANDSCAPE, CLASSES, OOD, EXTREMES)
 
 
 def write_report(
@@ -56,7 +57,8 @@ def write_report(
     folder, means, pictures = Path(folder), mean_rows(analyses), []
     for picture, rows in _pictures(analyses, plates, runs):
         write_file(folder / f"{picture.name}.png", picture.png)
-        write_file(folder / f"{picture.name}.csv", csv_text(rows))
+        numbers = [{key: value for key, value in row.items() if key != "image"} for row in rows]
+        write_file(folder / f"{picture.name}.csv", csv_text(numbers))
         pictures.append(picture)
     for analysis in analyses:
         for name, measured in {"": analysis, **analysis.ood}.items():

@@ -30,6 +30,7 @@ class Analysis:
         settings: class and options of each attack.
         class_names: of the K classes; empty if not known.
         conditions: seed, dtype, device, versions, hashes and what the caller adds.
+        extremes: images of the lowest and the highest energy and of the least believed label, see ``Extremes.found``.
         ood: of the same net, on out-of-distribution images, by the names of their sets; see ``with_ood``.
     """
 
@@ -40,6 +41,7 @@ class Analysis:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     class_names: Sequence[str] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    extremes: Mapping[str, Values] = field(default_factory=dict)
     ood: Mapping[str, "Analysis"] = field(default_factory=dict)
 
     def with_ood(self, ood: Mapping[str, "Analysis"]) -> "Analysis":
