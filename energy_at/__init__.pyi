@@ -26,6 +26,7 @@ from energy_at.callbacks import (
     EnergyPlot as EnergyPlot,
     OverfittingMonitor as OverfittingMonitor,
     ProgressBar as ProgressBar,
+    Recovery as Recovery,
     SampleGrid as SampleGrid,
 )
 from energy_at.data import (

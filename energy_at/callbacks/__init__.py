@@ -7,6 +7,7 @@ from energy_at.callbacks.energy_logger import EnergyLogger
 from energy_at.callbacks.energy_plot import EnergyPlot
 from energy_at.callbacks.overfitting_monitor import OverfittingMonitor
 from energy_at.callbacks.progress_bar import ProgressBar
+from energy_at.callbacks.recovery import Recovery
 from energy_at.callbacks.sample_grid import SampleGrid
 from energy_at.callbacks.swa import SWA
 
@@ -20,5 +21,6 @@ __all__ = [
     "LastCheckpoint",
     "OverfittingMonitor",
     "ProgressBar",
+    "Recovery",
     "SampleGrid",
 ]

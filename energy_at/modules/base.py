@@ -92,8 +92,8 @@ class AdversarialTraining(Judging):
         self.schedule = schedule
         self.eps_warmup = eps_warmup
         self.label_smoothing = label_smoothing
-        self.val_attack = val_attack or self._judging_attack(steps=10)
-        self.test_attack = test_attack or self._judging_attack(steps=20)
+        self.val_attack = val_attack or self.multi_step_attack(steps=10)
+        self.test_attack = test_attack or self.multi_step_attack(steps=20)
         self.channels_last = channels_last
         self.micro_batch = micro_batch
         self.cuda_graph = cuda_graph
@@ -101,6 +101,7 @@ class AdversarialTraining(Judging):
         self.compile = compile  # type: ignore[method-assign, assignment] # hides torch's method of that name
         self.seed = seed
         self.natural_logits_wanted = False
+        self.substitute: Attack | None = None  # of the training attack, for as long as a callback wants it
         self._finite_loss = FiniteLoss()
         self._micro_batches = MicroBatches(micro_batch)
         self._compilation = Compilation(compile)
@@ -149,9 +150,9 @@ class AdversarialTraining(Judging):
         return attack.draw_start(x, self.step_generator()) if self._start is None else self._start
 
     def scheduled_attack(self) -> Attack:
-        """The training attack with its warm-up applied."""
-        if self.eps_warmup == 0:
-            return self.attack
+        """The training attack with its warm-up applied, or what takes its place."""
+        if self.eps_warmup == 0 or self.substitute is not None:
+            return self.substitute or self.attack
         epochs = self.trainer.current_epoch + self._batch_idx / self.trainer.num_training_batches
         return self.attack if epochs >= self.eps_warmup else self.attack.scaled(epochs / self.eps_warmup)
 

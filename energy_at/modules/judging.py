@@ -1,5 +1,6 @@
 """Validation and test of a classifier in training: clean and robust accuracy, in full precision."""
 
+from abc import abstractmethod
 from typing import Any, TypeAlias
 
 import lightning as L
@@ -12,7 +13,7 @@ from energy_at.evaluation.checks import check_batch
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.micro_batch import Outputs
 from energy_at.modules.net_graphs import NetGraphs
-from energy_at.net_state import share_statistics
+from energy_at.net_state import in_mode, share_statistics
 from energy_at.seeding import seeded_generator
 from energy_at.step_log import StepLog
 from energy_at.types import Images, Labels, Logits, require
@@ -82,6 +83,29 @@ class Judging(L.LightningModule):
         """Logits [N, K] of images, or of those of a batch with labels."""
         return self(batch[0] if isinstance(batch, (tuple, list)) else batch)
 
+    def multi_step_attack(self, steps: int) -> Attack:
+        """PGD in the training attack's ball, in steps of a quarter of its radius."""
+        eps = self.attack.eps
+        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
+
+    def accuracy_under(self, attack: Attack, batch: Batch) -> Tensor:
+        """Of the net in evaluation mode on a training batch, in the training's precision.
+
+        Args:
+            attack: on the batch, with the noise of the present step.
+            batch: images [N, C, H, W] and labels [N].
+        """
+        x, y = self._prepared(batch)
+        precision = self.trainer.precision_plugin.forward_context()
+        with precision, in_mode(self.net, False), self._compilation.eager():
+            x_adv = attack(self.net, x, y, generator=self.step_generator(2))
+            with torch.no_grad():
+                return accuracy(self(x_adv), y)
+
+    @abstractmethod
+    def step_generator(self, *purpose: int) -> torch.Generator:
+        """Source of the present step's noise."""
+
     def _judge(self, x: Images, y: Labels, attack: Attack, stage: str, batch_idx: int) -> Outputs:
         with exact(self.device), self._compilation.eager():
             x_adv = attack(self.net, x, y, generator=self._judging_generator(batch_idx))
@@ -89,10 +113,6 @@ class Judging(L.LightningModule):
         self._log_mean(f"{stage}/clean_acc", accuracy(logits, y), len(y))
         self._log_mean(f"{stage}/robust_acc", accuracy(logits_adv, y), len(y))
         return {"logits": logits, "logits_adv": logits_adv, "y": y}
-
-    def _judging_attack(self, steps: int) -> Attack:
-        eps = self.attack.eps
-        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
 
     def _single_step_attack(self) -> Attack:
         if getattr(self.attack, "steps", None) == 1:

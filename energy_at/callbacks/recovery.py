@@ -1,0 +1,96 @@
+"""Ends catastrophic overfitting where it begins, by a stronger training attack for as long as it is needed."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+
+from energy_at.types import require, require_count
+
+
+class Recovery(L.Callback):
+    """Trains against PGD while the net overfits to its single-step training attack.
+
+    Every ``every_n_steps`` steps the batch is attacked by the training attack and by PGD in its ball, the net in
+    evaluation mode. Where under PGD less than ``ratio`` of the accuracy under the single step is left, PGD takes the
+    training attack's place, until a later look finds more. So a training is as fast as its single steps while these
+    suffice. After Li et al. (FastAdv+, arXiv 2006.03089), who switch by the accuracy on validation images; whose
+    rules are not publicly readable, so this is a **reconstruction**. The share of an epoch's steps that were trained so
+    is logged as ``overfitting/recovery``.
+
+    Args:
+        every_n_steps: training steps from one look to the next, at least 1.
+        steps: of PGD, at least 2; alpha is a quarter of eps.
+        ratio: of the two accuracies, below which the net overfits, in (0, 1).
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    def __init__(self, every_n_steps: int = 50, steps: int = 10, ratio: float = 0.5) -> None:
+        require_count("every_n_steps", every_n_steps, 50)
+        require_count("steps", steps, 10, least=2)
+        require(0 < ratio < 1, f"ratio is {ratio}, but it is a share in (0, 1); write ratio: 0.5")
+        self.every_n_steps, self.steps, self.ratio = every_n_steps, steps, ratio
+        self.at_work = self.announced = False
+        self._steps_at_work = self._steps_seen = 0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Take up what a resumed training has left.
+
+        Raises:
+            InputError: if the training attack has several steps.
+        """
+        attack = getattr(pl_module, "attack", None)
+        require(
+            hasattr(pl_module, "substitute") and getattr(attack, "steps", None) == 1,
+            f"Recovery is for training attacks of a single step, and this one is {type(attack).__name__}; leave it out",
+        )
+        self._train_against(pl_module)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Look at the net, where it is time."""
+        self._steps_seen += 1
+        self._steps_at_work += self.at_work
+        warm = trainer.current_epoch >= pl_module.eps_warmup
+        if warm and (trainer.fit_loop.total_batch_idx + 1) % self.every_n_steps == 0:
+            several = pl_module.multi_step_attack(self.steps)
+            found = torch.stack([pl_module.accuracy_under(attack, batch) for attack in (pl_module.attack, several)])
+            self._judge(trainer, *trainer.strategy.reduce(found, reduce_op="mean").tolist())
+            self._train_against(pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the share of the epoch's steps that PGD was trained against."""
+        pl_module.log("overfitting/recovery", self._steps_at_work / max(1, self._steps_seen))
+        self._steps_at_work = self._steps_seen = 0
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """The module has its own attack again."""
+        pl_module.substitute = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training goes on with."""
+        return {
+            "at_work": self.at_work,
+            "announced": self.announced,
+            "steps_at_work": self._steps_at_work,
+            "steps_seen": self._steps_seen,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See ``state_dict``."""
+        self.at_work, self.announced = state_dict["at_work"], state_dict["announced"]
+        self._steps_at_work, self._steps_seen = state_dict["steps_at_work"], state_dict["steps_seen"]
+
+    def _judge(self, trainer: L.Trainer, single: float, several: float) -> None:
+        self.at_work = several < self.ratio * single
+        if self.at_work and not self.announced:
+            self.announced = True
+            rank_zero_warn(
+                f"Recovery: in step {trainer.global_step} the accuracy under PGD-{self.steps} is {several:.3f} against"
+                f" {single:.3f} under the training attack; PGD-{self.steps} is trained against wherever that is so."
+            )
+
+    def _train_against(self, pl_module: Any) -> None:
+        pl_module.substitute = pl_module.multi_step_attack(self.steps) if self.at_work else None
