@@ -15,9 +15,9 @@ class Recovery(L.Callback):
     Every ``every_n_steps`` steps the batch is attacked by the training attack and by PGD in its ball, the net in
     evaluation mode. Where under PGD less than ``ratio`` of the accuracy under the single step is left, PGD takes the
     training attack's place, until a later look finds more. So a training is as fast as its single steps while these
-    suffice. After Li et al. (FastAdv+, arXiv 2006.03089), who switch by the accuracy on validation images; whose
-    rules are not publicly readable, so this is a **reconstruction**. The share of an epoch's steps that were trained so
-    is logged as ``overfitting/recovery``.
+    suffice. After Li et al. (FastAdv+, arXiv 2006.03089), who switch by the accuracy on validation images; their text
+    was not at hand, so this is a **reconstruction**. The share of an epoch's steps that were trained against PGD is
+    logged as ``overfitting/recovery``.
 
     Args:
         every_n_steps: training steps from one look to the next, at least 1.
