@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 
 from energy_at.callbacks.announcement import announce
+from energy_at.callbacks.recovery import Recovery, can_recover
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
 from energy_at.types import require, require_count
 
@@ -76,7 +77,8 @@ class OverfittingMonitor(L.Callback):
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
             self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
-            announce(trainer, CATASTROPHIC, self._catastrophic_words(), self.stop, "overfitting.stop")
+            words = self._catastrophic_words() + remedy(trainer, pl_module)
+            announce(trainer, CATASTROPHIC, words, self.stop, "overfitting.stop")
         elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
             self.robust_epoch = trainer.current_epoch
             announce(trainer, ROBUST, self._robust_words(), self.stop, "overfitting.stop")
@@ -126,3 +128,10 @@ class OverfittingMonitor(L.Callback):
             epoch = getattr(self, name)
             if epoch is not None:
                 pl_module.log(f"overfitting/{name}", float(epoch))
+
+
+def remedy(trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+    """What helps against catastrophic overfitting, where it is not there yet, in a sentence with a blank before it."""
+    if not can_recover(pl_module) or any(isinstance(callback, Recovery) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        return ""
+    return " Recovery trains out of it, also when the run goes on: energy-at fit --resume RUN -c parts/recovery.yaml."

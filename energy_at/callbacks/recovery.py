@@ -9,6 +9,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from energy_at.types import require, require_count
 
 
+def can_recover(pl_module: Any) -> bool:
+    """Whether a module is one of this package with a training attack of a single step."""
+    return hasattr(pl_module, "substitute") and getattr(pl_module.attack, "steps", None) == 1
+
+
 class Recovery(L.Callback):
     """Trains against PGD while the net overfits to its single-step training attack.
 
@@ -42,11 +47,9 @@ class Recovery(L.Callback):
         Raises:
             InputError: if the training attack has several steps.
         """
-        attack = getattr(pl_module, "attack", None)
-        require(
-            hasattr(pl_module, "substitute") and getattr(attack, "steps", None) == 1,
-            f"Recovery is for training attacks of a single step, and this one is {type(attack).__name__}; leave it out",
-        )
+        attack = type(getattr(pl_module, "attack", None)).__name__
+        told = f"Recovery is for training attacks of a single step, and this one is {attack}; leave it out"
+        require(can_recover(pl_module), told)
         self._train_against(pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

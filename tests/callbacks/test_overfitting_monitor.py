@@ -2,15 +2,20 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
 
 from energy_at import FGSM, PGD, Digits, EnergyLogger, InputError, OverfittingMonitor, StandardAT, read_run
+from energy_at.callbacks import Recovery
+from energy_at.callbacks.overfitting_monitor import remedy
 from energy_at.loggers import CSVLogger
 from energy_at.models import SmallNet
 from energy_at.modules import Cyclic
+
+GOES_ON = "energy-at fit --resume RUN -c parts/recovery.yaml."
 
 
 def adam(params):
@@ -47,11 +52,20 @@ def test_catastrophic_overfitting_is_announced_once_logged_and_can_stop_the_trai
     assert len(said) == 1
     assert alerts == [("Catastrophic overfitting", said[0])]
     assert "Catastrophic overfitting since epoch" in said[0]
+    assert said[0].endswith(" Recovery trains out of it, also when the run goes on: " + GOES_ON)
     assert trainer.current_epoch < 60
     assert monitor.catastrophic_epoch == trainer.current_epoch - 2
     assert float(trainer.callback_metrics["overfitting/catastrophic_epoch"]) == monitor.catastrophic_epoch
     newest = monitor.history[-1]
     assert newest.robust_acc < 0.1 * newest.single_step_acc
+
+
+@pytest.mark.parametrize(
+    ("attack", "callbacks", "named"), [(FGSM(), [], True), (FGSM(), [Recovery()], False), (PGD(), [], False)]
+)
+def test_recovery_is_named_where_it_can_help_and_is_not_there_yet(attack, callbacks, named):
+    trainer = SimpleNamespace(callbacks=callbacks)
+    assert (GOES_ON in remedy(trainer, StandardAT(SmallNet(width=2), attack))) == named
 
 
 def test_multi_step_training_raises_no_alarm():
