@@ -10,6 +10,7 @@ from energy_at import (
     AWP,
     DER,
     ELLE,
+    FGSM,
     MART,
     PGD,
     RSFGSM,
@@ -21,6 +22,7 @@ from energy_at import (
     GradAlign,
     LinearDER,
     OverfittingMonitor,
+    Recovery,
     StandardAT,
 )
 from energy_at.loggers import CSVLogger
@@ -254,3 +256,15 @@ def test_graphs_train_the_same_net_in_half_precision(precision, gpu, tmp_path):
     fit(plain, tmp_path / "plain", gpu, epochs=2, precision=precision)
     assert recordings(faster, tmp_path / "faster", gpu, epochs=2, precision=precision) == 1
     assert same_weights(plain, faster)
+
+
+def test_recovery_trains_against_pgd_beside_graphs_as_without(gpu, tmp_path):
+    trained = []
+    for graph in (False, True):
+        torch.manual_seed(0)
+        module = StandardAT(SmallNet(width=16), attack=FGSM(eps=0.3), cuda_graph=graph)
+        recovery = Recovery(every_n_steps=1, steps=4, ratio=0.99)
+        fit(module, tmp_path / str(graph), gpu, callbacks=[recovery], limit_train_batches=8, enable_checkpointing=False)
+        assert recovery.announced
+        trained.append(module)
+    assert same_weights(*trained)
