@@ -70,6 +70,16 @@ def test_a_run_that_was_ended_before_it_was_judged_is_judged(tmp_path, monkeypat
     assert len(left) == 6
 
 
+def test_recovery_can_join_a_run_that_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *SMALL, EPOCHS.format(1)])
+    assert main(["fit", "--resume", RUN, "-c", "parts/recovery.yaml", EPOCHS.format(2)]) == 0
+    rows = logged(tmp_path / RUN / "metrics.csv")
+    assert [row["epoch"] for row in rows if "overfitting/recovery" in row] == ["1"]
+    assert trained(tmp_path / RUN) == ["0", "1"]
+    assert "energy_at.callbacks.Recovery" in (tmp_path / RUN / "config.yaml").read_text()
+
+
 def test_a_finished_run_says_so_and_goes_on_when_more_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main(["fit", *SMALL])
