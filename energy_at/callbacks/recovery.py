@@ -11,7 +11,7 @@ from energy_at.types import require, require_count
 
 def can_recover(pl_module: Any) -> bool:
     """Whether a module is one of this package with a training attack of a single step."""
-    return hasattr(pl_module, "substitute") and getattr(pl_module.attack, "steps", None) == 1
+    return getattr(pl_module, "trains_by_single_steps", False)
 
 
 class Recovery(L.Callback):

@@ -22,6 +22,7 @@ from energy_at.data.loaders import Loader
 from energy_at.data.sampling import ChosenBatches
 from energy_at.data.unlabelled import unlabelled_images
 from energy_at.evaluation.analysis import measure
+from energy_at.evaluation.analysis.extremes import MOST
 from energy_at.evaluation.analysis.means import mean_cells, mean_rows
 from energy_at.evaluation.analysis.ood import ood_cells, ood_rows
 from energy_at.evaluation.analysis.probe import NATURAL
@@ -105,7 +106,7 @@ def analyze(
     warn_of_idle(own.batches.sampler.sizes, fabric)
     told = partial(conditions, data, split, len(data.labels(split)))
     layout = in_channels_last(loaded.values(), fabric.device, channels_last)
-    kept = 10 if _wanted("extremes", figures) else 0
+    kept = MOST if _wanted("extremes", figures) else 0
     common = {"store": folder / "batches", "seed": seed, "channels_last": layout, "extremes": kept}
     with only_one(folder, fabric.is_global_zero):
         analyses = [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks import Attack
 from energy_at.energy import full_precision, joint_energy, marginal_energy
-from energy_at.generation.mosaics import INCHES, show_mosaic
+from energy_at.generation.mosaics import INCHES, middles, show_mosaic
 from energy_at.net_state import in_mode
 from energy_at.types import Images, Labels
 
@@ -93,8 +93,7 @@ def draw_examples(examples: Examples) -> Figure:
     figure = Figure(figsize=(INCHES * len(rows) + 2.2, INCHES * 3 + 1.2), layout="constrained")
     axes = figure.subplots()
     show_mosaic(axes, examples.pictures, IMAGES)
-    width = examples.x.shape[-1] + 1
-    places = [width * i + width / 2 - 1 for i in range(len(rows))]
+    places = middles(examples.x.shape[-1], len(rows))
     axes.set_xticks(places, [f"{row[1]}\n{row[2]}\n{row[5]:+.2f}" for row in rows], fontsize=7, parse_math=False)
     axes.set_xlabel("predicted, predicted under attack, dE(x)", fontsize=8)
     above = axes.secondary_xaxis("top")

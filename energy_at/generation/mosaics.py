@@ -57,9 +57,7 @@ def draw_copies(samples: Tensor, nearest: Tensor, distances: Sequence[float]) ->
     figure = Figure(figsize=(INCHES * len(samples) + 1.9, INCHES * 2 + 0.6), layout="constrained")
     axes = figure.subplots()
     show_mosaic(axes, [samples, nearest], ("sample", "nearest training image"))
-    width = samples.shape[-1] + 1
-    axes.set_xticks([width * column + width / 2 - 1 for column in range(len(samples))])
-    axes.set_xticklabels([f"{distance:.2f}" for distance in distances], fontsize=8)
+    axes.set_xticks(middles(samples.shape[-1], len(samples)), [f"{distance:.2f}" for distance in distances], fontsize=8)
     axes.set_title("the samples nearest to a training image, with their distance", fontsize=10)
     return figure
 
@@ -72,13 +70,22 @@ def show_mosaic(axes: Axes, rows: Sequence[Tensor], names: Sequence[str]) -> Non
         rows: each uint8 [columns, C, H, W].
         names: written before each row.
     """
-    height = rows[0].shape[-2] + 1
     image = _joined([_joined(list(row), axis=2) for row in rows], axis=1)
     axes.imshow(image.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_xticks([])
-    axes.set_yticks([height * row + height / 2 - 1 for row in range(len(rows))], names, parse_math=False)
+    axes.set_yticks(middles(rows[0].shape[-2], len(rows)), names, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def middles(side: int, count: int) -> list[float]:
+    """Where the middles of a mosaic's images lie along an axis, in its pixels.
+
+    Args:
+        side: of an image along it.
+        count: of the images.
+    """
+    return [(side + 1) * place + (side + 1) / 2 - 1 for place in range(count)]
 
 
 def _joined(images: list[Tensor], axis: int) -> Tensor:

@@ -83,6 +83,11 @@ class Judging(L.LightningModule):
         """Logits [N, K] of images, or of those of a batch with labels."""
         return self(batch[0] if isinstance(batch, (tuple, list)) else batch)
 
+    @property
+    def trains_by_single_steps(self) -> bool:
+        """Whether the training attack takes one step."""
+        return getattr(self.attack, "steps", None) == 1
+
     def multi_step_attack(self, steps: int) -> Attack:
         """PGD in the training attack's ball, in steps of a quarter of its radius."""
         eps = self.attack.eps
@@ -115,7 +120,7 @@ class Judging(L.LightningModule):
         return {"logits": logits, "logits_adv": logits_adv, "y": y}
 
     def _single_step_attack(self) -> Attack:
-        if getattr(self.attack, "steps", None) == 1:
+        if self.trains_by_single_steps:
             return self.attack
         return FGSM(eps=self.attack.eps, norm=self.attack.norm)
 

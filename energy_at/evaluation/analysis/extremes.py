@@ -10,7 +10,8 @@ from torch import Tensor
 
 from energy_at.evaluation.analysis.plate import Plate, values_of
 from energy_at.evaluation.analysis.result import Analysis, Row, Values
-from energy_at.generation.mosaics import INCHES, show_mosaic
+from energy_at.evaluation.tables import class_name
+from energy_at.generation.mosaics import INCHES, middles, show_mosaic
 from energy_at.types import Images, require_count
 
 LOWEST = "lowest E(x)"
@@ -21,6 +22,7 @@ KINDS: dict[str, Callable[[Mapping[str, Tensor]], Tensor]] = {
     "highest cross-entropy": lambda values: values["E_marginal"] - values["E_joint"],
 }
 KEPT = ("label", "prediction", "confidence", "E_marginal", "E_joint")
+MOST = 10  # images of a kind, where nobody says otherwise
 COLOURS = (1, 3)  # channels that can be shown
 MOST_LETTERS = 12  # of a class below an image
 
@@ -36,7 +38,7 @@ class Extremes:
     """
 
     def __init__(self, most: int) -> None:
-        require_count("extremes", most, 10, least=0)
+        require_count("extremes", most, MOST, least=0)
         self.most, self._seen = most, 0
         self._found: dict[str, dict[str, Tensor]] = {}
 
@@ -84,16 +86,10 @@ def _shown(analysis: Analysis) -> list[tuple[str, str, Values]]:
 def _row(analysis: Analysis, data: str, kind: str, rank: int, image: Mapping[str, Any]) -> Row:
     place = {"net": analysis.net, "data": data, "kind": kind, "rank": rank, "index": int(image["index"])}
     label, prediction = None if data else int(image["label"]), int(image["prediction"])
-    said = {"label": label, "label_name": _name(analysis, label)}
-    said |= {"prediction": prediction, "prediction_name": _name(analysis, prediction)}
+    said = {"label": label, "label_name": "" if label is None else class_name(analysis.class_names, label)}
+    said |= {"prediction": prediction, "prediction_name": class_name(analysis.class_names, prediction)}
     numbers = {key: float(image[key]) for key in ("confidence", "E_marginal", "E_joint")}
     return place | said | numbers | {"image": image["image"]}
-
-
-def _name(analysis: Analysis, label: int | None) -> str:
-    if label is None:
-        return ""
-    return analysis.class_names[label] if analysis.class_names else str(label)
 
 
 def draw_extremes(rows: Sequence[Row]) -> Figure:
@@ -109,8 +105,7 @@ def draw_extremes(rows: Sequence[Row]) -> Figure:
     for axes, line in zip(figure.subplots(len(lines), squeeze=False)[:, 0], lines, strict=True):
         images = torch.stack([torch.from_numpy(row["image"]) for row in line])
         show_mosaic(axes, [images], ["\n".join(line[0][key] for key in told if line[0][key])])
-        width = images.shape[-1] + 1
-        places = [width * row["rank"] + width / 2 - 1 for row in line]
+        places = middles(images.shape[-1], len(line))
         axes.set_xticks(places, [_words(row) for row in line], fontsize=6.5, parse_math=False)
     return figure
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energy_at.attacks import Attack
-from energy_at.evaluation.analysis.extremes import Extremes
+from energy_at.evaluation.analysis.extremes import MOST, Extremes
 from energy_at.evaluation.analysis.probe import NATURAL, Probe
 from energy_at.evaluation.analysis.result import Analysis, joined
 from energy_at.evaluation.analysis.smoothness import Smoothness
@@ -37,7 +37,7 @@ def analyze(
     conditions: Mapping[str, Any] | None = None,
     channels_last: bool = False,
     labelled: bool = True,
-    extremes: int = 10,
+    extremes: int = MOST,
 ) -> Analysis:
     """Energies, confidences and TRADES' KL of every image, natural and under every attack (arXiv 2407.06315).
 
