@@ -33,7 +33,7 @@ def grad_align_loss(
 
     Args:
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         alignment: scalar, see ``gradient_alignment``.
         weight: of the penalty, at least 0.
         label_smoothing: of the cross-entropy, in [0, 1).
@@ -65,7 +65,7 @@ def aaer_penalty(
     Args:
         logits_start: [N, K] at the attack's starting points.
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         lambda1: weight of the whole, at least 0.
         lambda2: weight of the loss's decrease, at least 0.
         lambda3: weight of the logits' movement, at least 0.

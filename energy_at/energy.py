@@ -8,6 +8,7 @@ has the LOWER energy, so the model finds it more in-distribution than the origin
 import torch
 from torch.nn import functional as F
 
+from energy_at.labels import are_shares
 from energy_at.types import Labels, Logits, PerSample
 
 
@@ -37,12 +38,12 @@ def joint_energy(logits: Logits, y: Labels) -> PerSample:
 
     Args:
         logits: [N, K].
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1; or [N, K], shares of classes, for sum_k y_k E(x, k).
 
     Returns:
         [N].
     """
-    return -logits.gather(1, y.unsqueeze(1)).squeeze(1)
+    return -(logits * y).sum(dim=1) if are_shares(y) else -logits.gather(1, y.unsqueeze(1)).squeeze(1)
 
 
 def delta_marginal_energy(logits: Logits, logits_adv: Logits) -> PerSample:
@@ -64,7 +65,7 @@ def delta_joint_energy(logits: Logits, logits_adv: Logits, y: Labels) -> PerSamp
     Args:
         logits: [N, K] of the natural images x.
         logits_adv: [N, K] of the adversarial images x*.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
 
     Returns:
         [N].
@@ -77,7 +78,7 @@ def cross_entropy_terms(logits: Logits, y: Labels) -> tuple[PerSample, PerSample
 
     Args:
         logits: [N, K].
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
 
     Returns:
         E(x, y) and -E(x), [N] each; their sum is the cross-entropy.

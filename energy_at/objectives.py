@@ -25,7 +25,7 @@ def at_loss(logits_adv: Logits, y: Labels, label_smoothing: float = 0.0) -> torc
 
     Args:
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1).
     """
     return F.cross_entropy(logits_adv, y, label_smoothing=label_smoothing)
@@ -39,7 +39,7 @@ def trades_loss(
     Args:
         logits: [N, K] of the natural images.
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         beta: weight of the KL term, at least 0.
         label_smoothing: of the cross-entropy, in [0, 1).
     """
@@ -71,7 +71,7 @@ def weat_loss(
     Args:
         logits: [N, K] of the natural images.
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         beta: weight of the KL term, at least 0.
         variant: which image the cross-entropy is taken on.
         label_smoothing: of the cross-entropy, in [0, 1).
@@ -101,7 +101,7 @@ def delta_energy_penalty(
     Args:
         logits_ref: [N, K] of the reference images: the natural ones, or the attack's starting points.
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         terms: dE(x) ("marginal"), dE(x, y) ("joint"), or the sum of both penalties.
         penalty: phi(t) = t^2 ("squared"), |t| ("absolute"), or max(t, 0)^2 ("hinge").
         detach: the side that carries no gradient.
@@ -146,7 +146,7 @@ def der_loss(
     Args:
         logits_ref: [N, K] of the reference images.
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         weight: of the penalty, at least 0.
         terms: see ``delta_energy_penalty``.
         penalty: see ``delta_energy_penalty``.
@@ -178,7 +178,7 @@ def delta_energy_curvature(
         logits_start: [M, K] of the attack's starting points x_0; without images the penalty is 0.
         logits_between: [M, K] of the points x_t.
         logits_adv: [M, K] of the adversarial images x*.
-        y: [M], labels in 0..K-1.
+        y: [M], labels in 0..K-1, or [M, K], shares of classes.
         position: [M], t in [0, 1].
         terms: E(x) ("marginal"), E(x, y) ("joint"), or the sum of both penalties.
 
@@ -214,7 +214,7 @@ def linear_der_loss(
         logits_start: [M, K], see ``delta_energy_curvature``.
         logits_between: [M, K].
         logits_adv: [N, K] of all adversarial images, N at least M.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         position: [M].
         weight: of the penalty, at least 0.
         terms: see ``delta_energy_curvature``.
@@ -251,7 +251,7 @@ def dual_at_loss(
 
     Args:
         logits_adv: [N, K] of the adversarial images.
-        y: [N], labels in 0..K-1.
+        y: [N], labels in 0..K-1, or [N, K], shares of classes.
         logits: see ``contrastive_loss``.
         logits_contrast: see ``contrastive_loss``.
         weight: of the second term, at least 0; 0.5 is the published code's.

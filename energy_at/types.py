@@ -1,6 +1,7 @@
 """The vocabulary shared by every part: tensor aliases, ratios such as ``8/255``, and the one error for bad input.
 
-Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (int64); per-sample values ``[N]``.
+Shapes: images ``[N, C, H, W]`` in [0, 1]; logits ``[N, K]``; labels ``[N]`` (int64), or ``[N, K]``
+of mixed images (``energy_at.labels``); per-sample values ``[N]``.
 """
 
 from collections.abc import Iterable

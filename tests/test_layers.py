@@ -14,10 +14,12 @@ import energy_at
 
 PACKAGE = Path(energy_at.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"types", "describe", "files", "reading", "lengths", "seeding", "net_state", "step_log", "undeclared"}
+PLUMBING = {"describe", "files", "reading", "lengths", "seeding", "net_state", "step_log", "undeclared"}
+FOUNDATION = PLUMBING | {"types", "labels"}
 MATHEMATICS = FOUNDATION | {"energy", "objectives", "baselines", "corruptions", "attacks", "defense"}
 MAY_IMPORT = {
     "types": set(),
+    "labels": {"types"},
     "describe": {"types"},
     "files": {"types"},
     "reading": {"types", "files"},

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from energy_at.attacks.threat import THREATS, Norm, ThreatModel
 from energy_at.describe import Described
+from energy_at.labels import are_shares
 from energy_at.net_state import statistics_kept
 from energy_at.types import Images, Labels, Ratio, RatioLike, kind_of, require, require_one_of
 
@@ -62,7 +63,8 @@ class Attack(Described, ABC):
         Args:
             net: maps images in [0, 1] to logits.
             x: [N, C, H, W] in [0, 1], floating point.
-            y: [N], the labels to leave (or, for a targeted attack, to reach).
+            y: [N], the labels to leave (or, for a targeted attack, to reach); or, where the attack takes them, shares
+                of classes [N, K].
             start: the first iterate, in place of the attack's own.
             generator: source of the noise, on x's device, in place of the attack's own.
 
@@ -74,7 +76,7 @@ class Attack(Described, ABC):
                 are not in [0, 1]; every further look would wait for the GPU.
         """
         require(isinstance(net, nn.Module), f"the net is {kind_of(net)}; wrap it in a torch.nn.Module")
-        check_form(x, y)
+        check_form(x, y, self.takes_shares)
         if len(x) and not self._looked_at:
             check_range(x)
             self._looked_at.append(True)
@@ -91,6 +93,11 @@ class Attack(Described, ABC):
     def adversarial(self) -> bool:
         """Whether it looks for mistakes, and so is part of the worst case."""
         return True
+
+    @property
+    def takes_shares(self) -> bool:
+        """Whether labels may be shares of classes, as mixed images have them."""
+        return False
 
     @property
     def threat(self) -> type[ThreatModel]:
@@ -128,13 +135,21 @@ class Disturbance(Attack):
         return False
 
 
-def check_form(x: Images, y: Labels) -> None:
+def check_form(x: Images, y: Labels, shares: bool = False) -> None:
     """Refuse what are no images and their labels; only their form is looked at, for which no GPU is waited for.
 
+    Args:
+        x: images.
+        y: labels.
+        shares: whether labels may be shares of classes.
+
     Raises:
-        InputError: if x is not floating point [N, C, H, W], or y not int64 [N].
+        InputError: if x is not floating point [N, C, H, W], or y not int64 [N], nor shares [N, K] that may be.
     """
     check_image_form(x)
+    if are_shares(y) and len(y) == len(x):
+        require(shares, f"labels are shares of classes, {kind_of(y)}, where one is needed; give int64 [{len(x)}]")
+        return
     fits = isinstance(y, Tensor) and y.dtype == torch.int64 and y.shape == x.shape[:1]
     require(fits, f"labels are {kind_of(y)}; give int64 [{len(x)}]")
 

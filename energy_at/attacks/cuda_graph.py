@@ -17,9 +17,9 @@ WARM_UP = 3  # passes in which the libraries choose their kernels and take their
 class CudaGraphs:
     """Runs an attack as a CUDA graph: the whole ascent is one launch, with the same numbers as the attack itself.
 
-    The noise is drawn outside the graph. One graph is recorded for each batch shape, mode and precision, up to
-    ``most``; whatever comes after those runs eagerly. A graph reads the net's weights where they lie, so an update in
-    place is seen, and weights that lie elsewhere are another graph.
+    The noise is drawn outside the graph. One graph is recorded for each shape of images and labels, mode and
+    precision, up to ``most``; whatever comes after those runs eagerly. A graph reads the net's weights where they lie,
+    so an update in place is seen, and weights that lie elsewhere are another graph.
 
     Args:
         most: graphs that are recorded, at least 1; each keeps the memory of its activations.
@@ -35,7 +35,7 @@ class CudaGraphs:
     ) -> Images:
         """``attack(net, x, y, start, generator)``; see ``Attack``."""
         start = attack.draw_start(x, generator) if start is None else start
-        key = self._situation(net, x)
+        key = y.shape, *self._situation(net, x)
         if key not in self._replays and len(self._replays) < self.most:
             self._replays[key] = record(attack, net, x, y, start)
         if key in self._replays:
@@ -74,7 +74,7 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
         attack: what is recorded.
         net: in the mode and under the autocast in which the graph is to run.
         x: [N, C, H, W] on a CUDA device.
-        y: [N].
+        y: [N], or shares [N, K].
         start: the first iterate.
 
     Returns:

@@ -11,6 +11,7 @@ from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import LOSSES, AttackLoss, LossName
 from energy_at.attacks.threat import Norm
 from energy_at.energy import full_precision
+from energy_at.labels import main_class
 from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_count, require_one_of
 
 Start: TypeAlias = Literal["zero", "uniform", "gaussian"]
@@ -122,6 +123,11 @@ class PGD(Attack):
         scaled.alpha = Ratio(self.alpha * factor)
         return scaled
 
+    @property
+    def takes_shares(self) -> bool:
+        """See ``Attack``; a margin has one class to be compared with the others."""
+        return self.loss != "margin"
+
     def _objective(self, net: nn.Module, x: Images, y: Labels) -> Objective:
         loss = self.loss if callable(self.loss) else LOSSES[self.loss]
         sign = -1 if self.targeted else 1
@@ -134,7 +140,7 @@ class PGD(Attack):
     @torch.no_grad()
     def _judge(self, net: nn.Module, x_adv: Images, y: Labels, objective: Objective) -> tuple[PerSample, PerSample]:
         logits = full_precision(net(x_adv))
-        return (logits.argmax(dim=1) == y) == self.targeted, objective(logits)
+        return (logits.argmax(dim=1) == main_class(y)) == self.targeted, objective(logits)
 
 
 def input_gradient(net: nn.Module, x: Images, objective: Objective) -> Tensor:

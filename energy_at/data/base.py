@@ -14,6 +14,7 @@ from energy_at.data.augment import crop_flip
 from energy_at.data.checks import check_sizes
 from energy_at.data.cutout import check_cutout, cut_out
 from energy_at.data.loaders import Loader
+from energy_at.data.mixing import check_mix, mixed
 from energy_at.data.sampling import ChosenBatches, EvalBatches, TrainBatches, Unshuffled, evenly, held_out
 from energy_at.data.transform import check_transform
 from energy_at.types import require, require_count, require_one_of
@@ -40,9 +41,11 @@ class ImageData(L.LightningDataModule, ABC):
         cutout: side in pixels of the square that is cut out of each augmented training image; 0 for none.
         transform: of each training image, uint8 ``[C, H, W]``, into another: one of ``torchvision.transforms.v2`` or
             any callable. Its random numbers depend on (seed, epoch, image) alone.
+        mix: of each whole training batch, after all else: ``torchvision.transforms.v2.CutMix()``, ``MixUp()``, or any
+            callable of images and labels; see ``mixing.mixed``.
 
     Raises:
-        InputError: if a size or the seed is out of range, or the transform cannot be called.
+        InputError: if a size or the seed is out of range, or transform or mix cannot be called.
     """
 
     num_classes: int
@@ -63,15 +66,17 @@ class ImageData(L.LightningDataModule, ABC):
         train_size: int | None = None,
         cutout: int = 0,
         transform: nn.Module | None = None,
+        mix: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_sizes(batch_size, eval_batch_size, val_size, train_size, seed)
         check_cutout(cutout, augment)
         check_transform(transform)
+        check_mix(mix)
         self.root = Path(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_size, self.train_size, self.seed, self.augment = val_size, train_size, seed, augment
-        self.cutout, self.transform = cutout, transform
+        self.cutout, self.transform, self.mix = cutout, transform, mix
         self._training: Loader[TrainBatches] | None = None
         self._resume_at: dict[str, Any] | None = None
 
@@ -84,6 +89,7 @@ class ImageData(L.LightningDataModule, ABC):
         side = min(self.image_shape[1:])
         require(self.cutout <= side, f"cutout is {self.cutout}, but the images have {side} pixels a side; lower it")
         self._training = self._train_loader()
+        self._training.mixes = self.mix is not None
         if self._resume_at is not None:
             self._training.load_state_dict(self._resume_at)
             self._resume_at = None
@@ -183,19 +189,23 @@ class ImageData(L.LightningDataModule, ABC):
 
         Args:
             batch: uint8 images ``[N, C, H, W]`` and labels ``[N]``; in training perhaps offsets, flips and the centres
-                of the squares to cut out too.
+                of the squares to cut out too, and the seed that the batch is mixed by.
             dataloader_idx: not used.
 
         Returns:
-            Images, float32 in [0, 1], and labels.
+            Images, float32 in [0, 1], and labels: int64 ``[N]``, or of a mixed batch each class's share, ``[N, K]``.
         """
         images, labels, *augmentation = batch
+        seed = augmentation.pop() if augmentation and isinstance(augmentation[-1], int) else None
         if augmentation:
             offsets, flips = augmentation[:2]
             images = crop_flip(images, offsets, flips, padding=self.padding)
         for centres in augmentation[2:]:
             images = cut_out(images, centres, self.cutout, self.mean)
-        return images.to(torch.float32).div_(255), labels
+        images = images.to(torch.float32).div_(255)
+        if self.mix is None or seed is None:
+            return images, labels
+        return mixed(self.mix, images, labels, self.num_classes, seed)
 
     @abstractmethod
     def _train_loader(self) -> Loader[TrainBatches]:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from energy_at.data.augment import draw_crop_flip
 from energy_at.data.cutout import draw_centres
+from energy_at.data.mixing import mixing_seed
 from energy_at.data.sampling import Batches, Sampler, TrainBatches, generator
 from energy_at.data.transform import ReadArray, SeededTransform
 from energy_at.types import InputError
@@ -31,6 +32,7 @@ class Loader(ABC, Generic[Sampler]):
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
+        self.mixes = False  # each training batch ends with the seed that it is mixed by on its device
         self._at = (0, 0)
         self._restored = False
 
@@ -46,7 +48,7 @@ class Loader(ABC, Generic[Sampler]):
         for step, batch in enumerate(self.batches(start), start):
             # counted before it is handed out: a checkpoint is written while the loop holds the batch
             self._at = (epoch, step + 1)
-            yield batch
+            yield (*batch, self._mixing_seed(step)) if self.mixes else batch
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the number of its batches already handed out."""
@@ -56,6 +58,10 @@ class Loader(ABC, Generic[Sampler]):
         """Continue where ``state_dict`` was taken (the same batch size and number of processes assumed)."""
         self._at = (state["epoch"], state["step"])
         self._restored = True
+
+    def _mixing_seed(self, step: int) -> int:
+        sampler: Any = self.sampler
+        return mixing_seed(sampler.seed, sampler.epoch, step, sampler.rank)
 
     @abstractmethod
     def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:

@@ -2,8 +2,8 @@
 
 import pickle
 import random
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,8 +19,8 @@ from energy_at.types import InputError, kind_of, require
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
 ELSEWHERE = {  # what is none of a transform's business
-    **dict.fromkeys(("Normalize", "ToTensor"), "but the net normalises and images are tensors"),
-    **dict.fromkeys(("CutMix", "MixUp"), "but objectives take one label an image"),
+    **dict.fromkeys(("Normalize", "ToTensor"), "but the net normalises and images are tensors: leave it out"),
+    **dict.fromkeys(("CutMix", "MixUp"), "which mixes whole batches: give it as data.mix"),
 }
 
 
@@ -30,13 +30,31 @@ def check_transform(transform: object) -> None:
     Raises:
         InputError: if ``transform`` is neither None nor an instance that can be called, or does what is done elsewhere.
     """
-    require(
-        transform is None or (callable(transform) and not isinstance(transform, type)),
-        f"transform is {kind_of(transform)}; give an instance such as torchvision.transforms.v2.TrivialAugmentWide()",
-    )
+    check_callable("transform", transform, "torchvision.transforms.v2.TrivialAugmentWide()")
     for part in getattr(transform, "transforms", [transform]):
         name = type(part).__name__
-        require(name not in ELSEWHERE, f"transform has {name}, {ELSEWHERE.get(name)}; leave it out")
+        require(name not in ELSEWHERE, f"transform has {name}, {ELSEWHERE.get(name)}")
+
+
+def check_callable(name: str, value: object, example: str) -> None:
+    """Refuse what can neither be called nor left out.
+
+    Raises:
+        InputError: if the argument ``name`` is neither None nor an instance that can be called.
+    """
+    works = value is None or (callable(value) and not isinstance(value, type))
+    require(works, f"{name} is {kind_of(value)}; give an instance such as {example}")
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """The CPU's random numbers, of torch, numpy and Python, from this seed; afterwards from where they were."""
+    # a worker process draws nothing else
+    with nullcontext() if get_worker_info() else isolate_rng(include_cuda=False):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def seeded(transform: Transform | None, seed: int, num_workers: int) -> "SeededTransform | None":
@@ -82,11 +100,7 @@ class SeededTransform:
             InputError: if the transform gives anything else than such an image.
         """
         drawn = int(generator(self.seed, epoch, 1 + index, 1).integers(2**32))
-        # a worker process draws nothing else
-        with nullcontext() if get_worker_info() else isolate_rng(include_cuda=False):
-            random.seed(drawn)
-            np.random.seed(drawn)  # noqa: NPY002
-            torch.default_generator.manual_seed(drawn)
+        with drawing_from(drawn):
             made = self.transform(image.clone())
         require(
             isinstance(made, Tensor) and made.dtype == image.dtype and made.shape == image.shape,

@@ -7,6 +7,7 @@ from torch import nn
 
 from energy_at.attacks import Attack
 from energy_at.attacks.base import caller_state_kept, check_form, check_image_form, check_range
+from energy_at.labels import are_shares
 from energy_at.net_state import in_mode
 from energy_at.types import Images, InputError, Labels, kind_of, require
 
@@ -47,10 +48,14 @@ def check_batch(net: nn.Module, x: Images, y: Labels) -> None:
     """Refuse what a net cannot be trained on; see ``check_net``.
 
     Raises:
-        InputError: as ``check_net``, and if y is not int64 [N] with the net's classes.
+        InputError: as ``check_net``, and if y is neither int64 [N] with the net's classes nor their shares [N, K].
     """
     classes = check_net(net, x)
-    check_form(x, y)
+    check_form(x, y, shares=True)
+    if are_shares(y):
+        whole = y.shape[1] == classes and bool((y >= 0).all()) and torch.allclose(y.sum(dim=1), y.new_ones(len(y)))
+        require(whole, f"labels are {kind_of(y)}; give int64 [N], or shares of {classes} classes that add up to 1")
+        return
     low, high = int(y.min()), int(y.max())
     require(
         low >= 0 and high < classes,

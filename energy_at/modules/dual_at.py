@@ -57,6 +57,8 @@ class DualAT(AdversarialTraining):
         InputError: if a value is out of its range.
     """
 
+    takes_shares = False  # contrastive images begin at a class
+
     def __init__(
         self,
         net: nn.Module,

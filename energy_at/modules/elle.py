@@ -80,7 +80,7 @@ class ELLE(AdversarialTraining):
         t = torch.rand(len(x), device=x.device, dtype=x.dtype, generator=generator)
         c = torch.lerp(a, b, t.view(-1, *[1] * (x.ndim - 1)))
         logits = full_precision(self(torch.cat([a, b, c])))
-        losses = F.cross_entropy(logits, y.repeat(3), reduction="none")
+        losses = F.cross_entropy(logits, torch.cat([y, y, y]), reduction="none")
         at_a, at_b, at_c = losses.chunk(3)
         return local_linearity_error(at_a, at_b, at_c, t.to(losses))
 

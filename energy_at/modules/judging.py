@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from energy_at.attacks import FGSM, PGD, Attack
 from energy_at.energy import full_precision
 from energy_at.evaluation.checks import check_batch
+from energy_at.labels import are_shares, main_class
 from energy_at.modules.compilation import Compilation
 from energy_at.modules.micro_batch import Outputs
 from energy_at.modules.net_graphs import NetGraphs
@@ -30,6 +31,7 @@ class Judging(L.LightningModule):
     test_attack: Attack
     seed: int
     channels_last: bool
+    takes_shares = True  # labels may be shares of classes, as mixed images have them
     _compilation: Compilation
     _net_graphs: NetGraphs
 
@@ -57,8 +59,11 @@ class Judging(L.LightningModule):
             InputError: if the training's first batch is not what the net can be trained on.
         """
         if self.current_epoch == batch_idx == 0:
+            x, y = self._prepared(batch)
+            told = f"{type(self).__name__} takes one label an image, and these images are mixed; leave data.mix out"
+            require(self.takes_shares or not are_shares(y), told)
             with self._compilation.eager():
-                check_batch(self.net, *self._prepared(batch))
+                check_batch(self.net, x, y)
         share_statistics(self.net)
 
     def on_validation_start(self) -> None:
@@ -137,6 +142,7 @@ class Judging(L.LightningModule):
             "weights in half precision lose an attack's steps; write precision: bf16-mixed or 16-mixed",
         )
         x = x.to(torch.promote_types(x.dtype, own))  # float64 under precision: 64-true
+        y = y.to(x.dtype) if are_shares(y) else y
         return (x.contiguous(memory_format=torch.channels_last) if self.channels_last else x), y
 
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:
@@ -156,5 +162,5 @@ def exact(device: torch.device) -> torch.autocast:
 
 
 def accuracy(logits: Logits, y: Labels) -> Tensor:
-    """Share of the images [N] whose largest logit is the label's."""
-    return (logits.argmax(dim=1) == y).float().mean()
+    """Share of the images [N] whose largest logit is the label's; of mixed images, their main class's."""
+    return (logits.argmax(dim=1) == main_class(y)).float().mean()

@@ -23,6 +23,8 @@ class MART(AdversarialTraining):
         InputError: if a value is out of its range, or label_smoothing is given, which MART's loss has no place for.
     """
 
+    takes_shares = False
+
     def __init__(
         self, net: nn.Module, beta: float = 5.0, attack_mode: Literal["train", "eval"] = "eval", **kwargs: Any
     ) -> None:

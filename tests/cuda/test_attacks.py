@@ -72,6 +72,17 @@ def test_odd_shapes_run_eagerly_once_the_graphs_are_recorded(gpu):
     assert len(graphs._replays) == 2
 
 
+def test_labels_and_shares_of_classes_have_a_graph_each(gpu):
+    net, attack, graphs = on(gpu, small_net().eval()), PGD(eps=EPS), CudaGraphs()
+    x, y = on(gpu, *digits())
+    shares = torch.rand(len(y), 10, device=gpu).softmax(dim=1)
+    generators = [torch.Generator(gpu).manual_seed(0) for _ in range(2)]
+    for labels in (y, shares, y, shares.roll(1, 0)):
+        found = graphs(attack, net, x, labels, None, generators[0])
+        assert torch.equal(found, attack(net, x, labels, None, generators[1]))
+    assert len(graphs._replays) == 2
+
+
 def test_a_corruption_is_the_same_on_every_device(device):
     attack, made = Corruption("snow", 5), []
     for place in ("cpu", device):

@@ -154,9 +154,9 @@ def test_what_cannot_transform_is_refused_before_anything_is_read():
         Digits(transform=v2.RandomErasing)
     with pytest.raises(InputError, match="transform is a str; give an instance"):
         Digits(transform="RandomErasing")
-    with pytest.raises(InputError, match="transform has Normalize, but the net normalises and images are tensors; le"):
+    with pytest.raises(InputError, match="transform has Normalize, but the net normalises and images are tensors: le"):
         Digits(transform=v2.Compose([v2.RandomErasing(), v2.Normalize([0.5], [0.5])]))
-    with pytest.raises(InputError, match="transform has CutMix, but objectives take one label an image; leave it out"):
+    with pytest.raises(InputError, match=r"transform has CutMix, which mixes whole batches: give it as data\.mix"):
         Digits(transform=v2.CutMix(num_classes=10))
     with pytest.raises(InputError, match="num_workers is -1, but it counts from 0"):
         Digits(num_workers=-1)
