@@ -18,8 +18,9 @@ SCORES: dict[str, Callable[[Values], np.ndarray]] = {
     "energy": lambda values: values["E_marginal"],  # arXiv 2010.03759
     "confidence": lambda values: -values["confidence"],  # arXiv 1610.02136
     "max_logit": lambda values: values["E_marginal"] - np.log(values["confidence"]),  # arXiv 1911.11132
+    "gradient": lambda values: values["gradient_norm"],  # arXiv 1912.03263
 }
-SYMBOLS = {"energy": "E(x)", "confidence": "conf.", "max_logit": "max logit"}
+SYMBOLS = {"energy": "E(x)", "confidence": "conf.", "max_logit": "max logit", "gradient": "gradient"}
 OWN = "the net's own images"
 KEPT = 0.95  # of these, where the others that pass are counted
 
@@ -36,7 +37,7 @@ def fpr95(score: np.ndarray, ood: np.ndarray) -> float:
 
 
 def ood_rows(analyses: Sequence[Analysis]) -> list[Row]:
-    """Net, data, case, and either a score ("energy", "confidence", "max_logit"): images, auroc, fpr95; or a histogram.
+    """Net, data, case, and either a score (of ``SCORES``): images, auroc, fpr95; or a histogram.
 
     A histogram's rows have the score "", low and high, and how many images have their E(x) between.
     "auroc" is the probability that an out-of-distribution image has a higher score than one of the net's own.
@@ -124,8 +125,9 @@ OOD: Plate = Plate(
     "Out-of-distribution images",
     "Does the energy tell images that are none of the net's classes? E(x) of the net's own images (grey) and of others,"
     " as they are and under attacks that make them look like the net's own. AUROC: probability that one of the others"
-    " has the higher E(x); 0.5 means that the energy tells nothing, less that it misleads. The table has it for three"
-    " scores, E(x), minus the confidence and minus the largest logit, and FPR95, the share of the others that pass"
+    " has the higher E(x); 0.5 means that the energy tells nothing, less that it misleads. The table has it for four"
+    " scores, E(x), minus the confidence, minus the largest logit and the length of the gradient of E(x) at the image,"
+    " and FPR95, the share of the others that pass"
     f" where {KEPT:.0%} of the net's own do. The outer bins hold what lies beyond them.",
     ood_rows,
     draw_ood,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energy_at.attacks.threat import Norm
-from energy_at.evaluation.analysis.quantities import adversarial_values, natural_values
+from energy_at.evaluation.analysis.quantities import adversarial_values, gradient_norm, natural_values
 from energy_at.evaluation.analysis.smoothness import Smoothness, line_energies, random_perturbation, sweep_energies
 from energy_at.evaluation.bench import Bench
 from energy_at.evaluation.store import digest
@@ -16,6 +16,7 @@ from energy_at.seeding import seeded_generator
 from energy_at.types import Images, Labels, Logits, require
 
 NATURAL = "natural"
+KEPT = 2  # one more for every value that is kept of an image from then on: a store from before lacks it
 NEAR = "near_"  # before the names of what is measured around some of the images only
 
 
@@ -49,7 +50,7 @@ class Probe:
         """
         around = (tuple(self.smoothness.factors), tuple(self.smoothness.multiples)) if len(self.near) else None
         direction = (self.ball, self.bench.seed) if case == NATURAL else None
-        question = digest(self.content, self.near, around, direction)
+        question = digest(KEPT, self.content, self.near, around, direction)
         folder = NATURAL if case == NATURAL else self.bench.setting(case)
         name = f"energies/{folder}/{self.index:06d}-{question[:16]}"
         return self.bench.kept(name, lambda: self._natural() if case == NATURAL else self._attacked(case))
@@ -61,7 +62,7 @@ class Probe:
         return next(((attack.norm, float(attack.eps)) for attack in attacks if attack.eps), None)
 
     def _natural(self) -> Mapping[str, Tensor]:
-        values = natural_values(self._natural_logits, self.y)
+        values = natural_values(self._natural_logits, self.y) | self._slope(self.x)
         if len(self.near) == 0:
             return values
         around = {key: values[key][self.near] for key in ("E_marginal", "E_joint")}
@@ -73,13 +74,16 @@ class Probe:
 
     def _attacked(self, name: str) -> Mapping[str, Tensor]:
         x_adv = self.bench.attacked(name, self.index, self.x, self.y)
-        values = adversarial_values(self._natural_logits, self._logits(x_adv, name), self.y)
+        values = adversarial_values(self._natural_logits, self._logits(x_adv, name), self.y) | self._slope(x_adv)
         if len(self.near) == 0:
             return values
         around = self._line(x_adv[self.near] - self.x[self.near])
         if self.bench.attacks[name].eps:
             around |= self._sweep(name, x_adv[self.near])
         return values | _named(around)
+
+    def _slope(self, x: Images) -> dict[str, Tensor]:
+        return {"gradient_norm": gradient_norm(self.bench.net, x)}
 
     def _line(self, delta: Tensor) -> dict[str, Tensor]:
         x, y = self.x[self.near], self.y[self.near]

@@ -1,10 +1,11 @@
 """What is kept of every image in place of its logits: [N] values, so that 50,000 images of 1000 classes need little."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from energy_at.attacks.base import caller_state_kept
 from energy_at.energy import joint_energy, kl_divergence, marginal_energy, trades_kl_terms
-from energy_at.types import Labels, Logits
+from energy_at.types import Images, Labels, Logits, PerSample
 
 
 @torch.no_grad()
@@ -55,3 +56,20 @@ def adversarial_values(logits: Logits, logits_adv: Logits, y: Labels) -> dict[st
         "kl_conditional": conditional,
         "kl": kl_divergence(logits, logits_adv),
     }
+
+
+def gradient_norm(net: nn.Module, x: Images) -> PerSample:
+    """||grad_x E(x)||_2 of every image, JEM's "approximate mass" with its sign turned (arXiv 1912.03263, section 5.3).
+
+    Args:
+        net: maps images in [0, 1] to logits.
+        x: [N, C, H, W] in [0, 1].
+
+    Returns:
+        [N], nats a unit of the images' scale, in double precision; 0 for a net that cannot be differentiated.
+    """
+    with caller_state_kept(net, x):
+        x = x.detach().clone().requires_grad_()
+        energy = marginal_energy(net(x))
+        grad = torch.autograd.grad(energy.sum(), x)[0] if energy.requires_grad else torch.zeros_like(x)
+    return grad.flatten(1).double().norm(dim=1)

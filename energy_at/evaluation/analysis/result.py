@@ -22,7 +22,7 @@ class Analysis:
     Args:
         net: its name in figures and tables.
         cases: values [N] of the images as they are ("natural", see ``natural_values``), then under every attack by its
-            name (see ``adversarial_values``).
+            name (see ``adversarial_values``); with ``gradient_norm`` each.
         near: of M of the images, for each case: "line_E_marginal" and "line_E_joint" [M, T] (see ``line_energies``),
             natural along a random direction, and under an attack along the adversarial one; "sweep_..." [M, F] (see
             ``sweep_energies``); and for "natural" E(x) and E(x, y) [M]. Empty if it was not measured.

@@ -26,12 +26,23 @@ def same(one, other):
     np.testing.assert_equal(dict(one.near), dict(other.near))
 
 
+def slopes(net, x):
+    """One image at a time."""
+    found = []
+    for image in x.split(1):
+        at = image.clone().requires_grad_()
+        torch.logsumexp(net(at), dim=1).sum().backward()
+        found.append(at.grad.double().norm())
+    return {"gradient_norm": torch.stack(found)}
+
+
 def test_every_value_is_that_of_a_plain_loop():
     net, (x, y), found = a_net(), everything(), analyses()[0]
     assert list(found.cases) == ["natural", "fgsm", "pgd", "far"]
-    expected = {"natural": natural_values(net(x), y)}
+    expected = {"natural": natural_values(net(x), y) | slopes(net, x)}
     for name, attack in some_attacks().items():
-        expected[name] = adversarial_values(net(x), net(attack(net, x, y)), y)
+        x_adv = attack(net, x, y)
+        expected[name] = adversarial_values(net(x), net(x_adv), y) | slopes(net, x_adv)
     for case, values in expected.items():
         assert found.cases[case].keys() == values.keys()
         for key, value in values.items():

@@ -32,6 +32,9 @@ def test_images_of_other_labels_are_measured_by_the_nets_prediction():
     np.testing.assert_allclose(scores["confidence"], -logits.softmax(dim=1).amax(dim=1), atol=1e-6)
     np.testing.assert_allclose(scores["max_logit"], -logits.amax(dim=1), atol=1e-6)
     np.testing.assert_allclose(values["E_joint"], scores["max_logit"], atol=1e-6)
+    at = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(-a_net()(at).logsumexp(dim=1).sum(), at)
+    np.testing.assert_allclose(scores["gradient"], slope.square().sum(dim=(1, 2, 3)).sqrt(), rtol=1e-5)
     assert (foreign.cases["lower"]["E_marginal"] < values["E_marginal"]).all()
     assert (foreign.cases["sure"]["confidence"] > values["confidence"]).all()
 
@@ -88,7 +91,7 @@ def test_the_table_and_the_report_have_every_number(tmp_path):
     assert [line[:3] for line in lines] == [["first", "foreign", c] for c in ("natural", "lower", "sure")] + [
         ["first", "same", "natural"]
     ]
-    wanted = where(rows, data="foreign", case="sure", score="max_logit")[0]
+    wanted = where(rows, data="foreign", case="sure", score="gradient")[0]
     assert lines[2][-2:] == [f"{wanted['auroc']:.3f}", f"{wanted['fpr95']:.3f}"]
     page = write_report(with_others()[:1], tmp_path).read_text()
     assert all(f">{cell}<" in page for cell in lines[2])

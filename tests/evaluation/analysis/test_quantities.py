@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from energy_at.evaluation.analysis.quantities import adversarial_values, natural_values
+from energy_at.evaluation.analysis.quantities import adversarial_values, gradient_norm, natural_values
 from tests.attacks import labels
 
 
@@ -46,3 +47,41 @@ def test_one_value_an_image_is_kept_of_a_thousand_classes():
     values = adversarial_values(logits(0, classes=1000), logits(1, classes=1000), labels(50, 1000))
     assert {tensor.shape for tensor in values.values()} == {(50,)}
     assert sum(tensor.nbytes for tensor in values.values()) / 50 < 100
+
+
+class Quadratic(nn.Module):
+    """Two equal logits |x|^2 / 2 - log 2: E(x) is -|x|^2 / 2, and its gradient -x."""
+
+    def forward(self, x):
+        return (x.flatten(1).square().sum(dim=1, keepdim=True) / 2 - torch.tensor(2.0).log()).expand(-1, 2)
+
+
+def test_the_gradient_norm_of_a_quadratic_energy_is_the_length_of_the_image():
+    x = torch.rand(5, 3, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(gradient_norm(Quadratic(), x), x.flatten(1).norm(dim=1))
+    with torch.inference_mode():
+        torch.testing.assert_close(gradient_norm(Quadratic(), x + 0), x.flatten(1).norm(dim=1))
+    assert not x.requires_grad
+
+
+def test_the_gradient_norm_is_that_of_finite_differences_and_leaves_the_net_as_it_was():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+    x = torch.rand(4, 3, 2, 2, dtype=torch.float64)
+    steps = 1e-6 * torch.eye(12, dtype=torch.float64).view(12, 1, 3, 2, 2)
+
+    def energies(images):
+        return -torch.logsumexp(net(images.flatten(0, 1)), dim=1).view(12, 4)
+
+    with torch.no_grad():
+        slopes = (energies(x + steps) - energies(x - steps)) / 2e-6
+    torch.testing.assert_close(gradient_norm(net, x), slopes.norm(dim=0), rtol=1e-6, atol=1e-9)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_a_net_that_cannot_be_differentiated_has_no_slope():
+    class Rounds(nn.Module):
+        def forward(self, x):
+            return torch.from_numpy(x.detach().flatten(1)[:, :3].numpy().round())
+
+    assert torch.equal(gradient_norm(Rounds(), torch.rand(4, 1, 2, 2)), torch.zeros(4, dtype=torch.float64))

@@ -96,7 +96,7 @@ def test_the_per_image_file_holds_every_value():
     for attack, values in found.attacks.items():
         for key in ("E_marginal", "dE_joint", "kl", "kl_conditional", "confidence"):
             np.testing.assert_allclose(table[f"{attack}:{key}"], values[key], rtol=1e-6, atol=1e-12)
-    assert len(table) == 1 + 6 + 3 * 9
+    assert len(table) == 1 + 7 + 3 * 10
 
 
 def test_figures_can_be_chosen_and_those_without_content_are_left_out(tmp_path):
