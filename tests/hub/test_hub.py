@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -125,8 +126,12 @@ def test_whoever_is_refused_reads_one_sentence(run, hub, tmp_path):
     for source in ("hf://someone/nothing", "hf://someone/nothing@v3"):
         told = command(hub, tmp_path, *EVALUATE, f"--ckpt_path={source}")
         assert (told.returncode, "the hub has no such name or revision" in told.stderr) == (2, True), told.stderr
+    hub.shutdown()
     hub.server_close()
-    told = command(hub, tmp_path, *EVALUATE, "--ckpt_path=hf://someone/digits")
+    with socket.socket() as nobody:  # or the port could be somebody else's by now
+        nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        nobody.bind(hub.server_address)
+        told = command(hub, tmp_path, *EVALUATE, "--ckpt_path=hf://someone/digits")
     assert (told.returncode, "cannot be reached" in told.stderr) == (2, True), told.stderr
 
 
