@@ -4,7 +4,8 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from energy_at.hub.facts import Accuracy, Facts, short
+from energy_at.hub.facts import Accuracy, Facts
+from energy_at.hub.recipe import short
 from energy_at.hub.sources import HUB
 
 # where the methods were published
@@ -131,6 +132,7 @@ def _training(facts: Facts) -> Iterable[tuple[str, str]]:
         yield "classes", ", ".join(map(escaped, facts.class_names))
     yield "method", f"{escaped(facts.method)}{_source(facts.method)}"
     yield "training attack", _attack(facts)
+    yield from ((name, escaped(told)) for name, told in facts.recipe.items())
     if facts.begun_with:
         yield "begun with", escaped(facts.begun_with)
     yield "epochs", str(facts.epochs)

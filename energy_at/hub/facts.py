@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from energy_at.files import file_sha256
+from energy_at.hub.recipe import recipe_of, short
 from energy_at.hub.sources import is_elsewhere
 from energy_at.reading import readable
 from energy_at.types import InputError
@@ -50,6 +51,7 @@ class Facts:
         protocol: how they were measured, in words.
         begun_with: weights that the training began with: "hf://USER/NAME", "pretrained:NAME" or, of a file of the
             user's, that there was one; empty for random ones.
+        recipe: see ``recipe_of``.
     """
 
     net: Mapping[str, Any]
@@ -61,10 +63,11 @@ class Facts:
     accuracies: tuple[Accuracy, ...]
     protocol: str
     begun_with: str = ""
+    recipe: Mapping[str, str] = field(default_factory=dict)
 
     def as_config(self) -> dict[str, Any]:
         """Plain values, for ``config.json``."""
-        training = {"method": self.method, "attack": self.attack, "epochs": self.epochs}
+        training = {"method": self.method, "attack": self.attack, "epochs": self.epochs, **self.recipe}
         training |= {"begun_with": self.begun_with} if self.begun_with else {}
         about = {"data": self.data, "class_names": list(self.class_names), "training": training}
         return {"library_name": "energy_at", "net": self.net, **about}
@@ -92,7 +95,7 @@ def facts_of(
     arguments = content.get("hyper_parameters", {})
     if "_class_path" not in arguments or not isinstance(arguments.get("net"), Mapping):
         raise InputError(f"{checkpoint} does not say of which net it is; share one that energy-at fit has left")
-    data, start = _data_and_start(run)
+    data, start, recipe = _from_config(run, arguments)
     start = start or arguments.get("classifier") or ""
     measured = evaluated(evaluation) if evaluation else tested(checkpoint, int(content["epoch"]), run)
     accuracies, protocol = measured or ((), "")
@@ -106,6 +109,7 @@ def facts_of(
         accuracies=accuracies,
         protocol=protocol,
         begun_with=start if is_elsewhere(start) else EARLIER if start else "",
+        recipe=recipe,
     )
 
 
@@ -148,11 +152,6 @@ def tested(checkpoint: Path, epoch: int, run: Path | None) -> tuple[tuple[Accura
     )
 
 
-def short(class_path: str) -> str:
-    """The name of a class."""
-    return str(class_path).rpartition(".")[2]
-
-
 def _accuracy(row: Mapping[str, Any], images: int, worst_case_only: bool) -> Accuracy | None:
     """An attack that saw only what had withstood the others has no accuracy of its own."""
     if worst_case_only and row["name"] not in ("clean", "worst case") and row.get("adversarial", True):
@@ -164,14 +163,14 @@ def _ball(settings: Mapping[str, Any]) -> str:
     return " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
 
 
-def _data_and_start(run: Path | None) -> tuple[str, str]:
-    """Class of the data module, and what the training began with; empty where no config says it."""
+def _from_config(run: Path | None, arguments: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
+    """Class of the data module, what the training began with, and the recipe; what no config says is empty."""
     path = run / "config.yaml" if run else None
     if path is None or not path.is_file():
-        return "", ""
+        return "", "", recipe_of(arguments, {})
     with readable(path, REMEDY):
-        settings = yaml.safe_load(path.read_text())
-        return short(settings["data"]["class_path"]), settings.get("start_from") or ""
+        config = yaml.safe_load(path.read_text())
+        return short(config["data"]["class_path"]), config.get("start_from") or "", recipe_of(arguments, config)
 
 
 def _json(path: Path) -> Any:

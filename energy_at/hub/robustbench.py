@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from energy_at.files import write_file, write_torch
-from energy_at.hub.facts import Facts, short
+from energy_at.hub.facts import Facts
+from energy_at.hub.recipe import short
 from energy_at.types import require, require_one_of
 
 DATASETS = {"CIFAR10": "cifar10", "CIFAR100": "cifar100", "ImageNet": "imagenet"}

@@ -21,6 +21,7 @@ from energy_at.cli import main
 from energy_at.evaluation.checkpoints import read_checkpoint
 from energy_at.hub.card import escaped, model_card
 from energy_at.hub.facts import Accuracy, Facts, evaluation_of, facts_of
+from energy_at.hub.recipe import recipe_of
 from energy_at.hub.sources import SHELF
 from energy_at.modules import AdversarialTraining
 from tests.hub.server import TOKEN, running
@@ -219,6 +220,43 @@ def test_a_card_says_what_the_training_began_with_and_no_path(source, named, bas
     assert named is None or f"| begun with | {escaped(named)} |" in card.text
     assert facts.as_config()["training"].get("begun_with") == named
     assert "/home/someone" not in card.text
+
+
+def test_a_card_says_how_the_net_was_trained(tmp_path):
+    flags = ["-c", "parts/ema.yaml", "-c", "parts/awp.yaml", "--data.mix=CutMix", "--data.augment=true"]
+    flags += ["--model.label_smoothing=0.1", "--model.schedule=Piecewise", "--model.schedule.drops=[0.5, 0.75]"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert main([*FIT, *flags]) == 0
+        assert main(["push", "runs/digits_rsfgsm_der/version_0", "--output=shared"]) == 0
+    recipe = json.loads((tmp_path / "shared" / "config.json").read_text())["training"]
+    assert recipe["objective"].startswith("weight 4.0, terms marginal, penalty squared, reference start")
+    assert recipe["objective"].endswith("attack_mode train, label_smoothing 0.1, awp AWP(gamma 0.005, warmup 10)")
+    batches = "200 of them, batches of 64 a process, shifted or cropped, and mirrored where the data set is"
+    assert recipe["images"] == f"{batches}, mix CutMix(alpha 1.0)"
+    sgd = "SGD(lr 0.1, momentum 0.9, weight_decay 0.0005)"
+    assert recipe["optimizer"] == f"{sgd}, Piecewise(drops [0.5, 0.75], gamma 0.1)"
+    assert recipe["weights"] == "EMAWeightAveraging(use_buffers True, decay 0.995, update_every_n_steps 1)"
+    card = (tmp_path / "shared" / "README.md").read_text()
+    for name in ("objective", "images", "optimizer", "weights"):
+        assert f"| {name} | {escaped(recipe[name])} |" in card
+
+
+def test_a_recipe_says_nothing_of_what_is_off_and_no_path():
+    arguments = {"net": {}, "classifier": "first.ckpt", "weight": 0.5, "awp": None, "mine": "/home/someone/x", "n": 0}
+    folder = {"class_path": "mine.Folder", "init_args": {"root": "/home/someone", "share": 0.5}}
+    config = {
+        "data": {"class_path": "Digits", "init_args": {"synthetic": "/home/someone/a.npz", "synthetic_fraction": 0.3}},
+        "model": {"class_path": "DER", "init_args": {"optimizer": folder}},
+        "trainer": {"precision": "bf16-mixed", "callbacks": [{"class_path": "energy_at.callbacks.Recovery"}]},
+    }
+    assert recipe_of(arguments, config) == {
+        "objective": "weight 0.5",
+        "images": "synthetic ones beside them, a share of 0.3",
+        "optimizer": "Folder(share 0.5), bf16-mixed",
+        "weights": "Recovery()",
+    }
+    assert recipe_of({"weight": 0}, {}) == {}
 
 
 def test_the_first_stage_of_dual_training_is_named_too(tmp_path):
