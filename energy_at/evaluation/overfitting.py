@@ -11,6 +11,7 @@ goes on to improve (arXiv 2002.11569), and dE(x) on training images falls (arXiv
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -66,7 +67,9 @@ def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, p
 
     With every curve averaged over ``window`` epochs: the robust accuracy has been more than ``tolerance`` below its
     best for ``patience`` epochs, and dE(x) on training images is lower than it was at that best. The newest epoch by
-    itself has to be that much below the best one too: a young net's accuracy jumps, and may just have recovered.
+    itself has to be that much below the best one too: a young net's accuracy jumps, and may just have recovered. Where
+    the accuracy jumps so much from epoch to epoch that two standard errors of its averages are more than ``tolerance``,
+    they take its place.
 
     Args:
         history: epochs so far, the newest last.
@@ -76,11 +79,13 @@ def robust(history: Sequence[Epoch], tolerance: float = 0.02, window: int = 3, p
     """
     if len(history) < window + patience:
         return False
-    accuracy = _smooth([epoch.robust_acc for epoch in history], window)
+    raw = np.array([epoch.robust_acc for epoch in history])
+    accuracy = _smooth(raw, window)
     delta = _smooth([epoch.train_delta_energy for epoch in history], window)
     best = int(np.argmax(accuracy))
-    lost = bool(np.all(accuracy[-patience:] < accuracy[best] - tolerance))
-    recovered = history[-1].robust_acc >= max(epoch.robust_acc for epoch in history) - tolerance
+    allowed = max(tolerance, 2 * float(np.std(np.diff(raw))) / sqrt(2 * window))
+    lost = bool(np.all(accuracy[-patience:] < accuracy[best] - allowed))
+    recovered = raw[-1] >= raw.max() - allowed
     return lost and not recovered and bool(delta[-1] < delta[best])
 
 
@@ -110,5 +115,5 @@ def _apart(epoch: Epoch, ratio: float, gap: float) -> bool:
     return epoch.robust_acc < ratio * epoch.single_step_acc and difference > gap
 
 
-def _smooth(values: Sequence[float], window: int) -> np.ndarray:
+def _smooth(values: Sequence[float] | np.ndarray, window: int) -> np.ndarray:
     return np.convolve(values, np.ones(window) / window, mode="valid")
