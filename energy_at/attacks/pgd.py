@@ -126,7 +126,7 @@ class PGD(Attack):
     @property
     def takes_shares(self) -> bool:
         """See ``Attack``; a margin has one class to be compared with the others."""
-        return self.loss != "margin"
+        return self.loss not in ("margin", LOSSES["margin"])
 
     def _objective(self, net: nn.Module, x: Images, y: Labels) -> Objective:
         loss = self.loss if callable(self.loss) else LOSSES[self.loss]

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
 
 from energy_at.attacks import FGSM, PGD, RSFGSM, CarliniWagner
+from energy_at.attacks.losses import margin
 from energy_at.callbacks import EnergyLogger, Recovery
 from energy_at.data import Digits
 from energy_at.energy import joint_energy, marginal_energy
@@ -133,9 +134,10 @@ def test_what_stands_beside_an_objective_takes_mixed_images(tmp_path, options):
             lambda: StandardAT(small_net(), attack=PGD(eps=0.2, loss="margin")),
             r"labels are shares of classes, float32 \[64, 10\], where one is needed; give int64 \[64\]",
         ),
+        (lambda: StandardAT(small_net(), attack=PGD(eps=0.2, loss=margin)), "labels are shares of classes"),
         (lambda: StandardAT(small_net(), attack=CarliniWagner(eps=0.2)), "labels are shares of classes"),
     ],
-    ids=["mart", "dual", "margin", "carlini-wagner"],
+    ids=["mart", "dual", "margin", "margin function", "carlini-wagner"],
 )
 def test_what_needs_one_label_an_image_refuses_mixed_ones(tmp_path, module, words):
     with pytest.raises(InputError, match=words):
