@@ -6,7 +6,7 @@ from energy_at.evaluation.analysis.calibration import expected_calibration_error
 from energy_at.evaluation.analysis.confidence import auroc
 from energy_at.evaluation.analysis.result import Analysis, Row
 
-MEANS = ("E_marginal", "E_joint", "dE_marginal", "dE_joint", "kl_conditional", "kl")
+MEANS = ("E_marginal", "E_joint", "dE_marginal", "dE_joint", "kl_conditional", "kl", "gradient_norm")
 CELLS = {
     "net": ("net", ""),
     "case": ("images", ""),
@@ -25,7 +25,7 @@ CELLS = {
 
 
 def mean_rows(analyses: Sequence[Analysis]) -> list[Row]:
-    """Net, case, images, accuracy, mean confidence, energies, deltas and KL terms, calibration error and two AUROCs.
+    """Net, case, images, accuracy, mean confidence, energies, deltas, KL terms, slope, calibration error, two AUROCs.
 
     "ece" is ``expected_calibration_error``. "auroc_energy" and "auroc_confidence" say how well E(x), and 1 -
     confidence, tell misclassified images from correct ones. What does not apply is None.
