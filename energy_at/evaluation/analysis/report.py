@@ -50,24 +50,36 @@ def write_report(
         Path of the page.
 
     Raises:
-        InputError: if there is no analysis, or one that is not in a list.
+        InputError: if there is no analysis, or one that is not in a list, or if two would be written to one file.
     """
     listed = isinstance(analyses, Sequence) and len(analyses) > 0
     require(listed, f"analyses are {kind_of(analyses)}; give a list of at least one, as [analyze(...)]")
+    values = _by_file(analyses)
     folder, means, pictures = Path(folder), mean_rows(analyses), []
     for picture, rows in _pictures(analyses, plates, runs):
         write_file(folder / f"{picture.name}.png", picture.png)
         numbers = [{key: value for key, value in row.items() if key != "image"} for row in rows]
         write_file(folder / f"{picture.name}.csv", csv_text(numbers))
         pictures.append(picture)
-    for analysis in analyses:
-        for name, measured in {"": analysis, **analysis.ood}.items():
-            ending = f".{safe_name(name)}.images.csv" if name else ".images.csv"
-            write_file(folder / f"{safe_name(analysis.net)}{ending}", per_image_csv(measured))
+    for name, analysis in values.items():
+        write_file(folder / f"{name}.images.csv", per_image_csv(analysis))
     write_file(folder / "means.csv", csv_text(means))
     write_file(folder / "conditions.json", _conditions(analyses))
     write_file(folder / "report.html", page(analyses, means, pictures))
     return folder / "report.html"
+
+
+def _by_file(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
+    """Whose values each ``.images.csv`` holds."""
+    named = [
+        (".".join(map(safe_name, filter(None, (analysis.net, data)))), measured)
+        for analysis in analyses
+        for data, measured in {"": analysis, **analysis.ood}.items()
+    ]
+    names = [name for name, _ in named]
+    for name in names:
+        require(names.count(name) == 1, f"two analyses would be written to {name}.images.csv; name a net otherwise")
+    return dict(named)
 
 
 def _pictures(
