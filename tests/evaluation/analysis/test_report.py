@@ -123,9 +123,7 @@ def test_what_is_no_list_of_analyses_is_refused(count, kind, tmp_path):
 @pytest.mark.parametrize("names", [("first", "first.foreign"), ("second", "second")])
 def test_two_analyses_never_share_a_file(names, tmp_path):
     named = [replace(analysis, net=name) for analysis, name in zip(with_others(), names, strict=True)]
-    with pytest.raises(
-        InputError, match=rf"two analyses would be written to {names[1]}\.images\.csv; name a net"
-    ):
+    with pytest.raises(InputError, match=rf"two analyses would be written to {names[1]}\.images\.csv; name a net"):
         write_report(named, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
