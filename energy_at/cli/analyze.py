@@ -26,7 +26,7 @@ from energy_at.evaluation.analysis.extremes import MOST
 from energy_at.evaluation.analysis.means import mean_cells, mean_rows
 from energy_at.evaluation.analysis.ood import ood_cells, ood_rows
 from energy_at.evaluation.analysis.probe import NATURAL
-from energy_at.evaluation.analysis.report import PLATES, write_report
+from energy_at.evaluation.analysis.report import PLATES, file_names, write_report
 from energy_at.evaluation.analysis.result import Analysis
 from energy_at.evaluation.analysis.smoothness import Smoothness
 from energy_at.evaluation.checkpoints import load_net
@@ -98,6 +98,7 @@ def analyze(
     suit_threads(loaded.values(), data, data.eval_batch_size, fabric.device)
     trainings = _trainings(sources, runs, figures)
     others = _others(data, ood, ood_attacks, figures)
+    file_names((name, other) for name in sources for other in ("", *others))
     _prepare([data, *others.values()], fabric)
     folder = _folder(output, sources, loaded, kind_of("analysis", data, split))
     options = {"smoothness": smoothness if _wanted("smoothness", figures) else None, "class_names": data.class_names}

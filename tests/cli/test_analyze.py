@@ -153,6 +153,7 @@ def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):
         (["--ckpt_path=net.pth", *NET, "--ood_attacks.pgd", "PGD"], "there are ood_attacks, but no ood"),
         (["--ckpt_path=net.pth", *NET, "--ood.colour", "CIFAR10"], "the images of ood 'colour' are 3x32x32 and those"),
         (["--ckpt_path=net.pth", *NET, "--ood.noise=absent"], "absent holds no .jpg"),
+        (["--nets={a/b: net.pth, a_b: net.pth}", *NET], "two analyses would be written to a_b.images.csv; name a net"),
         (["--ckpt_path=net.pth", *NET, "--ood.drawn=absent.npz"], "absent.npz is missing or damaged"),
     ],
 )

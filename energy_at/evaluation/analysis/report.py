@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,30 @@ def write_report(
         write_file(folder / f"{picture.name}.csv", csv_text(numbers))
         pictures.append(picture)
     for name, analysis in values.items():
-        write_file(folder / f"{name}.images.csv", per_image_csv(analysis))
+        write_file(folder / name, per_image_csv(analysis))
     write_file(folder / "means.csv", csv_text(means))
     write_file(folder / "conditions.json", _conditions(analyses))
     write_file(folder / "report.html", page(analyses, means, pictures))
     return folder / "report.html"
 
 
-def _by_file(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
-    """Whose values each ``.images.csv`` holds."""
-    named = [
-        (".".join(map(safe_name, filter(None, (analysis.net, data)))), measured)
-        for analysis in analyses
-        for data, measured in {"": analysis, **analysis.ood}.items()
-    ]
-    names = [name for name, _ in named]
+def file_names(places: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of the files with the values of every image, one for each net and data set ("" for the net's own).
+
+    Raises:
+        InputError: if two have the same.
+    """
+    names = [".".join(map(safe_name, filter(None, place))) + ".images.csv" for place in places]
     for name in names:
-        require(names.count(name) == 1, f"two analyses would be written to {name}.images.csv; name a net otherwise")
-    return dict(named)
+        require(names.count(name) == 1, f"two analyses would be written to {name}; name a net otherwise")
+    return names
+
+
+def _by_file(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
+    """Whose values each file holds."""
+    measured = [(own.net, data, each) for own in analyses for data, each in {"": own, **own.ood}.items()]
+    names = file_names((net, data) for net, data, _ in measured)
+    return {name: each for name, (*_, each) in zip(names, measured, strict=True)}
 
 
 def _pictures(
