@@ -28,21 +28,24 @@ class Recovery(L.Callback):
         every_n_steps: training steps from one look to the next, at least 1.
         steps: of PGD, at least 2; alpha is a quarter of eps.
         ratio: of the two accuracies, below which the net overfits, in (0, 1).
+        last_steps: at the training's end that are trained against PGD in any case, at least 0: a fall in them would be
+            found by no look.
 
     Raises:
         InputError: if a value is out of its range.
     """
 
-    def __init__(self, every_n_steps: int = 50, steps: int = 10, ratio: float = 0.5) -> None:
+    def __init__(self, every_n_steps: int = 50, steps: int = 10, ratio: float = 0.5, last_steps: int = 0) -> None:
         require_count("every_n_steps", every_n_steps, 50)
         require_count("steps", steps, 10, least=2)
         require(0 < ratio < 1, f"ratio is {ratio}, but it is a share in (0, 1); write ratio: 0.5")
-        self.every_n_steps, self.steps, self.ratio = every_n_steps, steps, ratio
+        require_count("last_steps", last_steps, 50, least=0)
+        self.every_n_steps, self.steps, self.ratio, self.last_steps = every_n_steps, steps, ratio, last_steps
         self.at_work = self.announced = False
         self._steps_at_work = self._steps_seen = 0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Take up what a resumed training has left.
+        """Look at the training attack.
 
         Raises:
             InputError: if the training attack has several steps.
@@ -50,18 +53,21 @@ class Recovery(L.Callback):
         attack = type(getattr(pl_module, "attack", None)).__name__
         told = f"Recovery is for training attacks of a single step, and this one is {attack}; leave it out"
         require(can_recover(pl_module), told)
-        self._train_against(pl_module)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Take up what a resumed training has left."""
+        self._train_against(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Look at the net, where it is time."""
         self._steps_seen += 1
-        self._steps_at_work += self.at_work
+        self._steps_at_work += pl_module.substitute is not None
         warm = trainer.current_epoch >= pl_module.eps_warmup
         if warm and (trainer.fit_loop.total_batch_idx + 1) % self.every_n_steps == 0:
             several = pl_module.multi_step_attack(self.steps)
             found = torch.stack([pl_module.accuracy_under(attack, batch) for attack in (pl_module.attack, several)])
             self._judge(trainer, *trainer.strategy.reduce(found, reduce_op="mean").tolist())
-            self._train_against(pl_module)
+        self._train_against(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the share of the epoch's steps that PGD was trained against."""
@@ -95,5 +101,8 @@ class Recovery(L.Callback):
                 f" {single:.3f} under the training attack; PGD-{self.steps} is trained against wherever that is so."
             )
 
-    def _train_against(self, pl_module: Any) -> None:
-        pl_module.substitute = pl_module.multi_step_attack(self.steps) if self.at_work else None
+    def _train_against(self, trainer: L.Trainer, pl_module: Any) -> None:
+        left = (trainer.estimated_stepping_batches - trainer.global_step) * trainer.accumulate_grad_batches
+        wanted = self.at_work or left <= self.last_steps
+        if wanted != (pl_module.substitute is not None):
+            pl_module.substitute = pl_module.multi_step_attack(self.steps) if wanted else None

@@ -22,7 +22,7 @@ class Watching(L.Callback):
         self.found.append([float(module.accuracy_under(attack, batch)) for attack in attacks])
 
 
-def fitted(callbacks, epochs=2, ckpt_path=None, attack=None, folder=None, **options):
+def fitted(callbacks, epochs=2, ckpt_path=None, attack=None, folder=None, accumulate=1, **options):
     torch.manual_seed(0)
     trainer = L.Trainer(
         max_epochs=epochs,
@@ -35,6 +35,7 @@ def fitted(callbacks, epochs=2, ckpt_path=None, attack=None, folder=None, **opti
         enable_checkpointing=False,
         accelerator="cpu",
         default_root_dir=folder,
+        accumulate_grad_batches=accumulate,
     )
     module = StandardAT(SmallNet(width=4), attack=attack or FGSM(0.35), **options)
     trainer.fit(module, Digits(batch_size=64), ckpt_path=ckpt_path)
@@ -61,6 +62,12 @@ def test_pgd_is_trained_against_from_a_look_that_finds_too_little_to_one_that_fi
     assert module.substitute is None  # after the training
 
 
+def test_the_last_steps_are_trained_against_pgd_whatever_the_looks_find():
+    watching = Watching()
+    fitted([Recovery(every_n_steps=100, steps=5, last_steps=6), watching], accumulate=2)
+    assert [getattr(attack, "steps", 1) == 5 for attack in watching.against] == 10 * [False] + 6 * [True]
+
+
 def test_the_substitute_is_what_the_step_is_attacked_by():
     module = StandardAT(SmallNet(width=4).train(), attack=FGSM(0.35))
     x, y = torch.rand(6, 1, 8, 8), torch.arange(6)
@@ -79,10 +86,10 @@ def test_looks_alone_leave_no_trace():
     assert torch.equal(weights(plain), weights(watched))
 
 
-@pytest.mark.parametrize("at", [5, 8])
-def test_a_resumed_training_goes_on_as_it_would_have(at, tmp_path):
+@pytest.mark.parametrize(("at", "last"), [(5, 0), (8, 0), (13, 5)])
+def test_a_resumed_training_goes_on_as_it_would_have(at, last, tmp_path):
     def recovery():
-        return Recovery(every_n_steps=4, ratio=0.9)
+        return Recovery(every_n_steps=4, ratio=0.9, last_steps=last)
 
     class Stopping(L.Callback):
         def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
@@ -118,6 +125,7 @@ def test_what_it_cannot_help_is_refused():
         ("every_n_steps", 0, "every_n_steps is 0, but it counts from 1"),
         ("steps", 1, "steps is 1, but it counts from 2"),
         ("ratio", 1.0, r"ratio is 1.0, but it is a share in \(0, 1\)"),
+        ("last_steps", -1, "last_steps is -1, but it counts from 0"),
     ):
         with pytest.raises(InputError, match=words):
             Recovery(**{name: value})
