@@ -11,7 +11,7 @@ CALLBACKS = {"EMAWeightAveraging", "WeightAveraging", "StochasticWeightAveraging
 
 
 def recipe_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """Settings of the objective, the images, the optimizer and the weights, each where there is something to say.
+    """Settings of objective, images and optimizer, and callbacks that change the weights: each where there is any.
 
     Args:
         arguments: of the training module, as its checkpoint describes it.
@@ -23,7 +23,7 @@ def recipe_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> dict[s
         "objective": [_named(name, value) for name, value in objective.items()],
         "images": list(_images(data)),
         "optimizer": [_told(model.get("optimizer")), _told(arguments.get("schedule")), _told(trainer.get("precision"))],
-        "weights": [_told(each) for each in _callbacks(trainer) if short(each["class_path"]) in CALLBACKS],
+        "callbacks": [_told(each) for each in _callbacks(trainer) if short(each["class_path"]) in CALLBACKS],
     }
     return {name: told for name, words in parts.items() if (told := ", ".join(filter(None, words)))}
 

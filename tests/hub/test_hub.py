@@ -236,9 +236,9 @@ def test_a_card_says_how_the_net_was_trained(tmp_path):
     assert recipe["images"] == f"{batches}, mix CutMix(alpha 1.0)"
     sgd = "SGD(lr 0.1, momentum 0.9, weight_decay 0.0005)"
     assert recipe["optimizer"] == f"{sgd}, Piecewise(drops [0.5, 0.75], gamma 0.1)"
-    assert recipe["weights"] == "EMAWeightAveraging(use_buffers True, decay 0.995, update_every_n_steps 1)"
+    assert recipe["callbacks"] == "EMAWeightAveraging(use_buffers True, decay 0.995, update_every_n_steps 1)"
     card = (tmp_path / "shared" / "README.md").read_text()
-    for name in ("objective", "images", "optimizer", "weights"):
+    for name in ("objective", "images", "optimizer", "callbacks"):
         assert f"| {name} | {escaped(recipe[name])} |" in card
 
 
@@ -254,7 +254,7 @@ def test_a_recipe_says_nothing_of_what_is_off_and_no_path():
         "objective": "weight 0.5",
         "images": "synthetic ones beside them, a share of 0.3",
         "optimizer": "Folder(share 0.5), bf16-mixed",
-        "weights": "Recovery()",
+        "callbacks": "Recovery()",
     }
     assert recipe_of({"weight": 0}, {}) == {}
 
