@@ -103,6 +103,6 @@ class Recovery(L.Callback):
 
     def _train_against(self, trainer: L.Trainer, pl_module: Any) -> None:
         left = (trainer.estimated_stepping_batches - trainer.global_step) * trainer.accumulate_grad_batches
-        wanted = self.at_work or left <= self.last_steps
+        wanted = self.at_work or 0 < left <= self.last_steps
         if wanted != (pl_module.substitute is not None):
             pl_module.substitute = pl_module.multi_step_attack(self.steps) if wanted else None

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from energy_at.data import CIFAR10, ImageData, ImageFolder, ImageNet
+
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
@@ -130,6 +132,18 @@ def write_imagenet(
     """``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, images ``size`` high and a quarter wider."""
     wnids = tuple(f"n{k:08d}" for k in range(num_classes))
     return write_image_folder(root, wnids, n_train, n_val, (size, size * 5 // 4), ".JPEG", "val")
+
+
+def written_data_sets(folder: Path) -> list[tuple[type[ImageData], dict[str, object]]]:
+    """A data set of each way to read images (arrays, a folder in memory, files on disk), and what it is made with."""
+    write_cifar10(folder / "cifar")
+    write_image_folder(folder / "folder")
+    write_imagenet(folder / "imagenet")
+    return [
+        (CIFAR10, {"root": folder / "cifar", "download": False}),
+        (ImageFolder, {"root": folder / "folder"}),
+        (ImageNet, {"root": folder / "imagenet", "num_classes": 3, "image_size": 16, "resize": 20}),
+    ]
 
 
 def write_synthetic(path: Path | str, count: int, shape: tuple[int, int, int], num_classes: int) -> Arrays:

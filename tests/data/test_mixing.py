@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
-from energy_at.data import CIFAR10, Digits, ImageFolder, ImageNet
+from energy_at.data import Digits
 from energy_at.data.mixing import mixed
 from energy_at.types import InputError
 from tests.data import standins
@@ -117,17 +117,9 @@ class Sees(L.LightningModule):
 
 
 def test_every_data_set_mixes_its_training_batches_and_no_others(tmp_path):
-    standins.write_cifar10(tmp_path / "cifar")
-    standins.write_image_folder(tmp_path / "folder")
-    standins.write_imagenet(tmp_path / "imagenet")
-    made = [
-        (CIFAR10, {"root": tmp_path / "cifar", "download": False}),
-        (ImageFolder, {"root": tmp_path / "folder"}),
-        (ImageNet, {"root": tmp_path / "imagenet", "num_classes": 3, "image_size": 16, "resize": 20, "num_workers": 0}),
-    ]
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
-    for kind, arguments in made:
-        data, module = kind(batch_size=4, val_size=6, mix=v2.MixUp(), **arguments), Sees()
+    for kind, arguments in standins.written_data_sets(tmp_path):
+        data, module = kind(batch_size=4, val_size=6, mix=v2.MixUp(), num_workers=0, **arguments), Sees()
         trainer = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, num_sanity_val_steps=1, **quiet)
         with standins.unchecked():
             trainer.fit(module, data)

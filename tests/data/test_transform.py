@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
-from energy_at.data import CIFAR10, Digits, ImageFolder, ImageNet
+from energy_at.data import Digits, ImageNet
 from energy_at.data.loaders import MemoryLoader
 from energy_at.data.sampling import TrainBatches
 from energy_at.data.transform import SeededTransform
@@ -99,15 +99,7 @@ def inverted(**arguments):
 
 
 def test_every_data_set_transforms_its_training_images_and_no_others(tmp_path):
-    standins.write_cifar10(tmp_path / "cifar")
-    standins.write_image_folder(tmp_path / "folder")
-    standins.write_imagenet(tmp_path / "imagenet")
-    made = [
-        (CIFAR10, {"root": tmp_path / "cifar", "download": False}),
-        (ImageFolder, {"root": tmp_path / "folder"}),
-        (ImageNet, {"root": tmp_path / "imagenet", "num_classes": 3, "image_size": 16, "resize": 20}),
-    ]
-    for kind, arguments in made:
+    for kind, arguments in standins.written_data_sets(tmp_path):
         plain, other = (kind(batch_size=8, **inverted(**arguments, **change)) for change in ({"transform": None}, {}))
         with standins.unchecked():
             plain.setup()

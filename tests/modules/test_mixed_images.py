@@ -14,6 +14,7 @@ from energy_at.data import Digits
 from energy_at.energy import joint_energy, marginal_energy
 from energy_at.modules import AAER, AWP, DER, ELLE, MART, TRADES, WEAT, DualAT, GradAlign, LinearDER, StandardAT
 from energy_at.types import InputError
+from tests.modules.test_micro_batch import net as net_without_batch_norm
 from tests.modules.test_steps import EPS, STEP, STEPS, assert_same_step, batch, gradients, net
 from tests.modules.test_training import fit, same_weights, small_net, trainer
 
@@ -77,11 +78,9 @@ def test_the_energy_of_shares_is_the_mean_of_the_labels_energies(batch):
     torch.testing.assert_close(joint_energy(logits, shares) - marginal_energy(logits), cross_entropy)
 
 
-def run(module, folder, epochs=2, callbacks=(), ckpt_path=None, **options):
-    runner = trainer(folder, epochs, callbacks=callbacks, **options)
+def run(module, folder, epochs=2, **options):
     data = Digits(augment=True, mix=v2.RandomChoice([v2.CutMix(), v2.MixUp()]))
-    runner.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    return runner
+    return fit(module, folder, epochs, data=data, **options)
 
 
 def der(**options):
@@ -110,11 +109,6 @@ def test_parts_of_a_mixed_batch_are_the_whole(tmp_path):
     )
     for name, value in whole.callback_metrics.items():
         torch.testing.assert_close(parted.callback_metrics[name], value, rtol=1e-5, atol=1e-6, msg=name)
-
-
-def net_without_batch_norm():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
 
 
 @pytest.mark.parametrize("options", [{"awp": AWP(gamma=0.01, warmup=0)}, {"channels_last": True}])

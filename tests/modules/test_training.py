@@ -45,9 +45,9 @@ def der(**options):
     return DER(small_net(), attack=RSFGSM(eps=0.2), schedule=Cyclic(), **options)
 
 
-def fit(module, folder, epochs=1, ckpt_path=None, **options):
+def fit(module, folder, epochs=1, ckpt_path=None, data=None, **options):
     runner = trainer(folder, epochs, **options)
-    runner.fit(module, Digits(augment=True), ckpt_path=ckpt_path, weights_only=True)
+    runner.fit(module, data or Digits(augment=True), ckpt_path=ckpt_path, weights_only=True)
     return runner
 
 

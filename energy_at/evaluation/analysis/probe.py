@@ -16,7 +16,7 @@ from energy_at.seeding import seeded_generator
 from energy_at.types import Images, Labels, Logits, require
 
 NATURAL = "natural"
-KEPT = 2  # one more for every value that is kept of an image from then on: a store from before lacks it
+VALUES = 2  # one more for every value that is kept of an image from then on: a store from before lacks it
 NEAR = "near_"  # before the names of what is measured around some of the images only
 
 
@@ -50,7 +50,7 @@ class Probe:
         """
         around = (tuple(self.smoothness.factors), tuple(self.smoothness.multiples)) if len(self.near) else None
         direction = (self.ball, self.bench.seed) if case == NATURAL else None
-        question = digest(KEPT, self.content, self.near, around, direction)
+        question = digest(VALUES, self.content, self.near, around, direction)
         folder = NATURAL if case == NATURAL else self.bench.setting(case)
         name = f"energies/{folder}/{self.index:06d}-{question[:16]}"
         return self.bench.kept(name, lambda: self._natural() if case == NATURAL else self._attacked(case))
