@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import zip_longest
 from numbers import Number
 from typing import Any, NoReturn
 
@@ -33,6 +34,7 @@ class _OneLine(ArgumentParser):
     """A parser whose errors are one line, and whose help names this package's classes only."""
 
     net_links: NetLinks | None = None
+    built: type | None = None  # the class whose arguments these are, of the parser that the library makes for one
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # an abbreviation means something else as soon as there is another option that begins so
@@ -40,8 +42,14 @@ class _OneLine(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong and exit with code 2."""
-        print(f"energy-at: {self._meant(message) or one_line(message)}", file=sys.stderr)
+        print(f"energy-at: {self._needed(message) or self._meant(message) or one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+    def add_class_arguments(self, theclass: type, nested_key: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """See jsonargparse."""
+        if nested_key is None:
+            self.built = theclass
+        return super().add_class_arguments(theclass, nested_key, *args, **kwargs)
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
         """See jsonargparse."""
@@ -53,6 +61,16 @@ class _OneLine(ArgumentParser):
         """See jsonargparse."""
         text = super().dump(namespace, *args, **kwargs)
         return text if self.net_links is None else self.net_links.told(namespace, text)
+
+    def _needed(self, message: str) -> str:
+        """A sentence with the class that lacks an argument, and where to write it."""
+        missing = re.search(r"the following arguments are required: (.+)", message)
+        if missing is None or self.built is None:
+            return ""
+        name = self.built.__name__
+        flag = _flag_of(name)
+        remedy = f"write {flag}.{missing[1].split(', ')[0]}" if flag else "write it into init_args below the class_path"
+        return f"{name} needs {missing[1]}; {remedy}"
 
     def _meant(self, message: str) -> str:
         """A sentence with the option of which an unknown one is the beginning or a misspelling."""
@@ -67,6 +85,15 @@ class _OneLine(ArgumentParser):
     def format_help(self, *args: Any) -> str:
         """See argparse; torch alone has some hundred subclasses of Module."""
         return re.sub(r"known\s+subclasses:\s[^)]*", _own_classes, super().format_help(*args))
+
+
+def _flag_of(name: str) -> str:
+    """The flag that names a class; empty where a config does."""
+    for arg, following in zip_longest(sys.argv, sys.argv[1:], fillvalue=""):
+        flag, equals, value = arg.partition("=")
+        if flag.startswith("--") and (value if equals else following).rpartition(".")[2] == name:
+            return flag.rstrip("+")
+    return ""
 
 
 def options_of(parser: Any) -> Iterator[str]:

@@ -5,7 +5,12 @@ from typing import Any
 
 import lightning as L
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    LearningRateFinder,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 
 from energy_at.callbacks.energy_logger import metric_names
 from energy_at.types import require
@@ -13,10 +18,11 @@ from energy_at.types import require
 JUDGED = ("clean_acc", "robust_acc", "single_step_acc")
 FURTHER = ("train/", "train_step/", "overfitting/", "lr", "epoch", "step")  # which depend on callbacks and objective
 OWN = ("energy_at.", "lightning.")
+IN_NOTEBOOKS = ("fork", "notebook", "spawn")  # strategies whose processes take all they know with them
 
 
 def check_trainer(options: Namespace) -> None:
-    """Refuse a trainer without checkpoints, and a callback that is asked for twice.
+    """Refuse a trainer without checkpoints or that could not judge them, and a callback that is asked for twice.
 
     Raises:
         InputError: naming the option.
@@ -24,6 +30,7 @@ def check_trainer(options: Namespace) -> None:
     for name, kept in {"enable_checkpointing": True, "barebones": False}.items():
         refused = f"trainer.{name} leaves out the checkpoints, which a training ends by judging; write {kept}"
         require(options[name] in (None, kept), refused)
+    _check_strategy(options.strategy)
     callbacks = all_of(options.callbacks)
     for i, callback in enumerate(callbacks):
         name = callback.class_path.rpartition(".")[2]
@@ -32,7 +39,7 @@ def check_trainer(options: Namespace) -> None:
 
 
 def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) -> None:
-    """Refuse what would end the training after its first epoch: a metric that nobody logs, or no learning rate to find.
+    """Refuse what would end a training after its first epoch, or be lost: a metric that nobody logs, or an average.
 
     Raises:
         InputError: naming the callback.
@@ -41,10 +48,18 @@ def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) 
     for callback in callbacks:
         no_rate = "LearningRateFinder sets an attribute of the module, but here the rate is the optimizer's"
         require(not isinstance(callback, LearningRateFinder), f"{no_rate}; try some by --model.optimizer.lr")
+        unseen = "StochasticWeightAveraging averages after the last checkpoint, so that nothing judges the average"
+        require(not isinstance(callback, StochasticWeightAveraging), f"{unseen}; write SWA")
     if all(type(part).__module__.startswith(OWN) for part in (module, *callbacks)):  # others log what they like
         for callback in callbacks:
             if isinstance(callback, (EarlyStopping, ModelCheckpoint)):
                 _check_monitor(callback)
+
+
+def _check_strategy(strategy: Any) -> None:
+    named = strategy if isinstance(strategy, str) else strategy.get("init_args", {}).get("start_method", "")
+    notebook = any(word in str(named) for word in IN_NOTEBOOKS)
+    require(not notebook, f"trainer.strategy {named} is for notebooks, its processes end before the test; write ddp")
 
 
 def all_of(option: Any) -> list[Any]:

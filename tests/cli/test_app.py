@@ -198,7 +198,24 @@ def test_print_config_shows_everything(capsys):
         (["--model.eps=1"], "there is no option eps at this place, but of AutoAttack, CarliniWagner, "),
         (["--data.resize=2"], "there is no option resize at this place, but of ImageNet; --print_config"),
         (["--trainer.foo=1"], "there is no option --trainer.foo=1; --print_config shows"),
-        (["--data.transform=torchvision.transforms.v2.RandomRotation"], "degrees must be given"),
+        (
+            ["--data.transform=torchvision.transforms.v2.RandomRotation"],
+            "RandomRotation needs degrees; write it into init_args",
+        ),
+        (["--trainer.callbacks+=GradientAccumulationScheduler"], "GradientAccumulationScheduler needs scheduling"),
+        (
+            ["--trainer.strategy=ddp_fork"],
+            "trainer.strategy ddp_fork is for notebooks, its processes end before the test",
+        ),
+        (["--trainer.strategy=ddp_spawn_find_unused_parameters_true"], "trainer.strategy ddp_spawn_find_unused_para"),
+        (
+            ["--trainer.strategy=DDPStrategy", "--trainer.strategy.start_method=spawn"],
+            "trainer.strategy spawn is for notebooks, its processes end before the test; write ddp",
+        ),
+        (
+            ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.1"],
+            "StochasticWeightAveraging averages after the last checkpoint, so that nothing judges the average; write",
+        ),
         (["--data.transform=RandomErasing"], "transform: several classes are called RandomErasing; write one of torch"),
         (["--model.attack.eps=-0.1"], "eps is -0.1, but a radius is"),
         (["--model.attack.eps=8/x"], "eps: '8/x' is not a number; write 0.03 or 8/255"),
@@ -254,6 +271,13 @@ def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, t
     assert len(error) == 1
     assert error[0].startswith(f"energy-at: {words}")
     assert len(error[0]) < 300
+
+
+def test_an_argument_that_a_class_needs_is_asked_for_by_the_flag_of_the_class(capsys, monkeypatch):
+    args = ["fit", *SMALL, "--trainer.callbacks+", "GradientAccumulationScheduler"]
+    monkeypatch.setattr("sys.argv", ["energy-at", *args])
+    assert code_of(args) == 2
+    assert "needs scheduling; write --trainer.callbacks.scheduling\n" in capsys.readouterr().err
 
 
 def test_what_a_run_logs_can_be_monitored_and_every_checkpoint_with_a_file_is_judged(tmp_path, monkeypatch):
