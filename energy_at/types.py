@@ -41,6 +41,11 @@ def kind_of(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a{'n' * (name[0] in 'aeiouAEIO')} {name}"
 
 
+def can_be_called(value: object) -> bool:
+    """Whether it is an instance that can be called, and not its class."""
+    return callable(value) and not isinstance(value, type)
+
+
 def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
     """Raise ``InputError`` unless the argument ``name`` has one of these values.
 

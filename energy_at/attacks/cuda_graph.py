@@ -1,7 +1,7 @@
 """An attack's kernels recorded once and replayed, for nets that wait for Python more than for the GPU."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from energy_at.attacks.pgd import PGD
 from energy_at.types import Images, Labels, require
 
 Replay = Callable[[Images, Labels, Images], Images]
+Recorded = TypeVar("Recorded")
 WARM_UP = 3  # passes in which the libraries choose their kernels and take their memory
 
 
@@ -26,32 +27,15 @@ class CudaGraphs:
     """
 
     def __init__(self, most: int = 2) -> None:
-        self.most = most
-        self._replays: dict[Any, Replay] = {}
-        self._situation = Situations()
+        self.recordings: Recordings[Replay] = Recordings(most)
 
     def __call__(
         self, attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator
     ) -> Images:
         """``attack(net, x, y, start, generator)``; see ``Attack``."""
         start = attack.draw_start(x, generator) if start is None else start
-        key = y.shape, *self._situation(net, x)
-        if key not in self._replays and len(self._replays) < self.most:
-            self._replays[key] = record(attack, net, x, y, start)
-        if key in self._replays:
-            return self._replays[key](x, y, start)
-        return attack(net, x, y, start, generator)
-
-    def forget(self) -> None:
-        """Give the graphs' memory back."""
-        self._replays.clear()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy records its own graphs: those of the original read the original's weights."""
-        return {"most": self.most, "_replays": {}, "_situation": Situations()}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(self.most)
+        replay = self.recordings.of(y.shape, net, x, lambda: record(attack, net, x, y, start))
+        return attack(net, x, y, start, generator) if replay is None else replay(x, y, start)
 
 
 def check_recordable(attack: Attack) -> None:
@@ -101,6 +85,37 @@ def record(attack: PGD, net: nn.Module, x: Images, y: Labels, start: Images) -> 
         return x_adv.clone()
 
     return replay
+
+
+class Recordings(Generic[Recorded]):
+    """Graphs by the situation that they were recorded in, up to ``most``; a copy records its own.
+
+    Args:
+        most: graphs that are recorded, at least 1.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.graphs: dict[Any, Recorded] = {}
+        self.situation = Situations()
+
+    def of(self, kind: Any, net: nn.Module, x: Images, record: Callable[[], Recorded]) -> Recorded | None:
+        """The graph of this kind for a batch [N, C, H, W]; None where the pass is to run eagerly."""
+        key = kind, *self.situation(net, x)
+        if key not in self.graphs and len(self.graphs) < self.most:
+            self.graphs[key] = record()
+        return self.graphs.get(key)
+
+    def forget(self) -> None:
+        """Give the graphs' memory back."""
+        self.graphs.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without graphs: those of the original read the original's weights."""
+        return vars(Recordings(self.most))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(self.most)
 
 
 class Situations:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from energy_at.data.sampling import generator
-from energy_at.types import InputError, kind_of, require
+from energy_at.types import InputError, can_be_called, kind_of, require
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -42,7 +42,7 @@ def check_callable(name: str, value: object, example: str) -> None:
     Raises:
         InputError: if the argument ``name`` is neither None nor an instance that can be called.
     """
-    works = value is None or (callable(value) and not isinstance(value, type))
+    works = value is None or can_be_called(value)
     require(works, f"{name} is {kind_of(value)}; give an instance such as {example}")
 
 

@@ -9,7 +9,7 @@ from energy_at.attacks import Attack
 from energy_at.attacks.base import caller_state_kept, check_form, check_image_form, check_range
 from energy_at.labels import are_shares
 from energy_at.net_state import in_mode
-from energy_at.types import Images, InputError, Labels, kind_of, require
+from energy_at.types import Images, InputError, Labels, can_be_called, kind_of, require
 
 
 def check_images(x: Images) -> None:
@@ -36,8 +36,9 @@ def check_attacks(attacks: Mapping[str, Attack], labelled: bool = True) -> None:
     named = f"attacks are {kind_of(attacks)}; give each a name, such as {{'pgd': PGD()}}"
     require(isinstance(attacks, Mapping), named)
     for name, attack in attacks.items():
-        instance = callable(attack) and not isinstance(attack, type)
-        require(instance, f"attack {name!r} is {kind_of(attack)}; give an Attack, such as PGD(eps='8/255')")
+        require(
+            can_be_called(attack), f"attack {name!r} is {kind_of(attack)}; give an Attack, such as PGD(eps='8/255')"
+        )
         require(
             not (labelled and getattr(attack, "targeted", False)),
             f"attack {name!r} is targeted, and would take the true labels for its targets; wrap it: Targeted(attack)",

@@ -189,9 +189,9 @@ class AdversarialTraining(Judging):
     def on_fit_end(self) -> None:
         """The net runs as it is written again, and graphs give their memory back."""
         self._compilation.end(self.net)
-        self._net_graphs.forget()
+        self._net_graphs.recordings.forget()
         if self._graphs is not None:
-            self._graphs.forget()
+            self._graphs.recordings.forget()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Outputs:
         """One attack and one loss; returns the objective's outputs, with the labels "y".

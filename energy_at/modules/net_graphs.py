@@ -1,11 +1,11 @@
 """A net's passes in training, forward and backward, recorded once as CUDA graphs and replayed."""
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
-from energy_at.attacks.cuda_graph import Situations
+from energy_at.attacks.cuda_graph import Recordings
 from energy_at.types import Images, Logits
 
 
@@ -25,37 +25,20 @@ class NetGraphs:
 
     def __init__(self, wanted: bool, most: int = 4) -> None:
         self.wanted = wanted
-        self.most = most
-        self._graphed: dict[Any, nn.Module] = {}
-        self._situation = Situations()
+        self.recordings: Recordings[nn.Module] = Recordings(most)
         self._passes = 0
 
     def begin(self) -> None:
         """The passes of the last loss are done with: their backward passes have been, or never will be."""
         self._passes = 0
 
-    def forget(self) -> None:
-        """Give the graphs' memory back."""
-        self._graphed.clear()
-
     def __call__(self, net: nn.Module, x: Images) -> Logits:
         """``net(x)``, [N, K]."""
         if not (self.wanted and recordable(x)):
             return net(x)
-        key = self._passes, *self._situation(net, x)
+        graphed = self.recordings.of(self._passes, net, x, lambda: record(net, x))
         self._passes += 1
-        if key not in self._graphed and len(self._graphed) < self.most:
-            self._graphed[key] = record(net, x)
-        if key not in self._graphed:
-            return net(x)
-        return _Owned.apply(self._graphed[key](x), self._situation.weights)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy records its own graphs: those of the original read the original's weights."""
-        return {"wanted": self.wanted, "most": self.most, "_graphed": {}, "_situation": Situations(), "_passes": 0}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(self.wanted, self.most)
+        return net(x) if graphed is None else _Owned.apply(graphed(x), self.recordings.situation.weights)
 
 
 def recordable(x: Images) -> bool:

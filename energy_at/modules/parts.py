@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 
 from energy_at.attacks import PGD, Attack
-from energy_at.types import InputError, kind_of, require
+from energy_at.types import InputError, can_be_called, kind_of, require
 
 
 def sgd(params: Iterable[nn.Parameter]) -> Optimizer:
@@ -36,7 +36,7 @@ def check_parts(net: object, *others: object) -> None:
     """
     require(isinstance(net, nn.Module), f"the net is {kind_of(net)}; give an instance, such as PreActResNet()")
     for part in others:
-        instance = part is None or (callable(part) and not isinstance(part, type))
+        instance = part is None or can_be_called(part)
         require(instance, f"{kind_of(part)} is no attack or schedule; give an instance, such as PGD() or Cosine()")
 
 

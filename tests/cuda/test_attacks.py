@@ -60,7 +60,7 @@ def test_a_graph_gives_the_attacks_own_images_after_every_update(kind, training,
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.mul_(1.1)  # as an update does it, in place
-    assert len(graphs._replays) == 1
+    assert len(graphs.recordings.graphs) == 1
 
 
 def test_odd_shapes_run_eagerly_once_the_graphs_are_recorded(gpu):
@@ -69,7 +69,7 @@ def test_odd_shapes_run_eagerly_once_the_graphs_are_recorded(gpu):
         x, y = on(gpu, *digits(count))
         generators = [torch.Generator(gpu).manual_seed(3) for _ in range(2)]
         assert torch.equal(graphs(attack, net, x, y, None, generators[0]), attack(net, x, y, None, generators[1]))
-    assert len(graphs._replays) == 2
+    assert len(graphs.recordings.graphs) == 2
 
 
 def test_labels_and_shares_of_classes_have_a_graph_each(gpu):
@@ -80,7 +80,7 @@ def test_labels_and_shares_of_classes_have_a_graph_each(gpu):
     for labels in (y, shares, y, shares.roll(1, 0)):
         found = graphs(attack, net, x, labels, None, generators[0])
         assert torch.equal(found, attack(net, x, labels, None, generators[1]))
-    assert len(graphs._replays) == 2
+    assert len(graphs.recordings.graphs) == 2
 
 
 def test_a_corruption_is_the_same_on_every_device(device):

@@ -215,7 +215,7 @@ class Recordings(L.Callback):
     """How many passes of the net are graphs, when the last step has been."""
 
     def on_train_end(self, trainer, module):
-        self.count = len(module._net_graphs._graphed)
+        self.count = len(module._net_graphs.recordings.graphs)
 
 
 def recordings(module, folder, device, **options):

@@ -162,7 +162,7 @@ def test_a_training_that_ends_gives_its_graphs_back(recorded, tmp_path):
 
     class Look(L.Callback):
         def on_train_batch_end(self, *_):
-            seen.append(len(module._net_graphs._graphed))
+            seen.append(len(module._net_graphs.recordings.graphs))
 
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = L.Trainer(
@@ -170,14 +170,14 @@ def test_a_training_that_ends_gives_its_graphs_back(recorded, tmp_path):
     )
     trainer.fit(module, Digits())
     assert seen == [1, 1]
-    assert not module._net_graphs._graphed
+    assert not module._net_graphs.recordings.graphs
 
 
 def test_a_copy_records_its_own(recorded):
     graphs = NetGraphs(True, most=2)
     graphs(linear(), batch()[0])
     for copied in (copy.deepcopy(graphs), pickle.loads(pickle.dumps(graphs))):
-        assert (copied.wanted, copied.most, copied._graphed) == (True, 2, {})
+        assert (copied.wanted, copied.recordings.most, copied.recordings.graphs) == (True, 2, {})
 
 
 @pytest.mark.parametrize("kind", [StandardAT, lambda net, **kw: DER(net, passes="separate", **kw)], ids=["AT", "DER"])
