@@ -21,7 +21,7 @@ class Schedule(Described, ABC):
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         """A scheduler that is stepped after every optimizer step."""
-        return LambdaLR(optimizer, lambda step: self.factor(step / total_steps))
+        return _FactorLR(optimizer, lambda step: self.factor(step / total_steps))
 
     @abstractmethod
     def factor(self, progress: float) -> float:
@@ -121,10 +121,23 @@ class OneCycle(Schedule):
         raise NotImplementedError
 
 
-class _OneCycleLR(OneCycleLR):
-    """For a training that goes on with more epochs: it keeps its own length, as the other schedules do."""
+class _OnOwnLength(LRScheduler):
+    """Of a training that goes on, perhaps with more epochs: its next step has the rate of its own length."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """See torch."""
+        """See torch, which would leave the rate as the shorter training had it."""
+        super().load_state_dict(state_dict)
+        count = self._step_count
+        self.last_epoch, self._step_count = self.last_epoch - 1, count + 1  # of the first step torch warns
+        self.step()
+        self._step_count = count
+
+
+class _FactorLR(_OnOwnLength, LambdaLR):
+    pass
+
+
+class _OneCycleLR(_OnOwnLength, OneCycleLR):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         own = ("total_steps", "_schedule_phases")
         super().load_state_dict({name: value for name, value in state_dict.items() if name not in own})

@@ -16,9 +16,9 @@ def optimizer():
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2, momentum=0.9)
 
 
-def rates(opt, scheduler, key="lr"):
+def rates(opt, scheduler, key="lr", steps=STEPS):
     values = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         values.append(opt.param_groups[0][key])
         opt.step()
         scheduler.step()
@@ -80,3 +80,25 @@ def test_one_cycle_is_torchs_with_its_published_arguments(key):
 def test_impossible_values_are_named_with_a_remedy(make, words):
     with pytest.raises(InputError, match=rf"{words}.*write"):
         make()
+
+
+@pytest.mark.parametrize("schedule", [Cyclic(), Piecewise(), Cosine(0.1), OneCycle()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("longer", [1, 2])
+def test_a_training_that_goes_on_has_the_rates_of_its_own_length_from_its_next_step_on(schedule, longer):
+    done, keys = 30, ("lr", "momentum")
+    before = optimizer()
+    scheduler = schedule(before, STEPS)
+    for _ in range(done):
+        before.step()
+        scheduler.step()
+    straight = {key: rates(opt, schedule(opt, longer * STEPS), key) for key in keys for opt in [optimizer()]}
+    resumed = {}
+    for key in keys:
+        after = optimizer()
+        goes_on = schedule(after, longer * STEPS)
+        after.load_state_dict(before.state_dict())
+        goes_on.load_state_dict(scheduler.state_dict())
+        assert longer > 1 or goes_on.state_dict() == scheduler.state_dict()
+        assert goes_on.get_last_lr() == [after.param_groups[0]["lr"]]
+        resumed[key] = rates(after, goes_on, key, STEPS - done)
+    assert resumed == {key: values[done:] for key, values in straight.items()}
