@@ -14,7 +14,7 @@ from energy_at.data.cutout import cut_out, draw_centres
 from energy_at.data.decoding import CACHE, resize_crop
 from energy_at.data.folders import require_same_classes
 from energy_at.data.listing import ImageFiles, listed
-from energy_at.data.loaders import FileLoader
+from energy_at.data.loaders import FileLoader, worker_count
 from energy_at.data.random_crop import random_resized_crop
 from energy_at.data.sampling import TrainBatches, Unshuffled, generator
 from energy_at.data.shards import ImageShards
@@ -23,6 +23,7 @@ from energy_at.reading import in_mode
 from energy_at.types import require, require_count
 
 Stored: TypeAlias = ImageFiles | ImageShards
+MOST_WORKERS = 8  # that are started unasked
 
 
 class ImageNet(ImageData):
@@ -37,7 +38,8 @@ class ImageNet(ImageData):
         num_classes: number of class folders, which must be found.
         image_size: side of the delivered images in pixels.
         resize: shorter side before the central crop, at least ``image_size``.
-        num_workers: decoding processes of each loader; 0 decodes in the training process.
+        num_workers: decoding processes of each loader; 0 decodes in the training process, and None takes one for each
+            core, at most 8.
         eval_folder: name of the folder with the test images.
         shards: folder that ``energy-at pack`` has written, from which the same images are read in place of ``root``.
         kwargs: see ``ImageData``; the crop of an image depends on (seed, epoch, image) alone.
@@ -59,14 +61,14 @@ class ImageNet(ImageData):
         num_classes: int = 1000,
         image_size: int = 224,
         resize: int = 256,
-        num_workers: int = 8,
+        num_workers: int | None = None,
         eval_folder: str = "val",
         shards: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(shards or root, batch_size, eval_batch_size, val_size, **kwargs)
         require_count("num_classes", num_classes, 1000, least=2)
-        require_count("num_workers", num_workers, 8, least=0)
+        require_count("num_workers", worker_count(num_workers, MOST_WORKERS), MOST_WORKERS, least=0)
         require(
             1 <= image_size <= resize,
             f"image_size is {image_size} and resize {resize}, expected 1 <= image_size <= resize",
@@ -121,13 +123,14 @@ class ImageNet(ImageData):
 
     def _train_loader(self) -> FileLoader[TrainBatches]:
         seed = self.seed if self.augment else None
-        size, transform = self.image_shape[1], seeded(self.transform, self.seed, self.num_workers)
+        workers = worker_count(self.num_workers, MOST_WORKERS)
+        size, transform = self.image_shape[1], seeded(self.transform, self.seed, workers)
         read = ReadImage(*self._parts["train"], size, self.resize, seed, self.cutout, self.mean, transform)
-        return FileLoader(read, self._train_batches(len(self._parts["train"][1])), self.num_workers)
+        return FileLoader(read, self._train_batches(len(self._parts["train"][1])), workers)
 
     def _eval_loader(self, split: Split, sampler: Unshuffled) -> FileLoader[Unshuffled]:
         read = ReadImage(*self._parts[split], self.image_shape[1], self.resize)
-        return FileLoader(read, sampler, self.num_workers)
+        return FileLoader(read, sampler, worker_count(self.num_workers, MOST_WORKERS))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ They are plain iterables. Lightning calls ``sampler.set_epoch``, saves and resto
 everything else, sharding included, to the sampler.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Generic
@@ -122,6 +123,14 @@ class MemoryLoader(Loader[Sampler]):
         if self.cutout:
             drawn += (draw_centres(rng, sampler.global_batch, *self.images.shape[2:]),)
         return tuple(sampler.shard(values) for values in drawn)
+
+
+def worker_count(num_workers: int | None, most: int) -> int:
+    """Worker processes of a loader: as many as were asked for, else one for each core that there is, up to ``most``."""
+    if num_workers is not None:
+        return num_workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(most, cores)
 
 
 class FileLoader(Loader[Sampler]):

@@ -11,13 +11,14 @@ from torch import Tensor
 from energy_at.data.base import ImageData, Split, as_tensors
 from energy_at.data.checks import check_arrays
 from energy_at.data.corrupted import Corrupted
-from energy_at.data.loaders import MemoryLoader
+from energy_at.data.loaders import MemoryLoader, worker_count
 from energy_at.data.sampling import TrainBatches, Unshuffled
 from energy_at.data.synthetic import read_synthetic
 from energy_at.data.transform import seeded
 from energy_at.types import require, require_count
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
+MOST_WORKERS = 4  # that are started unasked
 
 
 class InMemoryData(ImageData):
@@ -32,7 +33,8 @@ class InMemoryData(ImageData):
             at random. An epoch stays (original training images) // (global batch) steps long.
         synthetic_fraction: share of synthetic images in each global batch, in [0, 1].
         corruption: what the test images are judged under; None leaves them clean.
-        num_workers: processes that apply ``transform``, if there is one; 0 applies it in the training process.
+        num_workers: processes that apply ``transform``, if there is one; 0 applies it in the training process, and None
+            takes one for each core, at most 4.
         kwargs: see ``ImageData``; augmentation shifts images by up to ``padding`` pixels and, if the class says so,
             mirrors them.
 
@@ -51,7 +53,7 @@ class InMemoryData(ImageData):
         synthetic: str | Path | None = None,
         synthetic_fraction: float = 0.7,
         corruption: Corrupted | None = None,
-        num_workers: int = 4,
+        num_workers: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
@@ -60,7 +62,7 @@ class InMemoryData(ImageData):
             corruption is None or isinstance(corruption, Corrupted),
             f"corruption is {corruption!r}, expected Corrupted(kind); on the command line --data.corruption.kind fog",
         )
-        require_count("num_workers", num_workers, 4, least=0)
+        require_count("num_workers", worker_count(num_workers, MOST_WORKERS), MOST_WORKERS, least=0)
         self.download, self.num_workers = download, num_workers
         self.synthetic, self.synthetic_fraction = synthetic, synthetic_fraction
         self.corruption = corruption
@@ -133,8 +135,9 @@ class InMemoryData(ImageData):
             images, labels = torch.cat([images, self._extra[0]]), torch.cat([labels, self._extra[1]])
             extra = len(self._extra[1])
         sampler = self._train_batches(count, extra, self.synthetic_fraction)
-        padding, transform = self.padding if self.augment else None, seeded(self.transform, self.seed, self.num_workers)
-        augmentation = (padding, self.flip, self.cutout > 0, transform, self.num_workers)
+        padding, workers = self.padding if self.augment else None, worker_count(self.num_workers, MOST_WORKERS)
+        transform = seeded(self.transform, self.seed, workers)
+        augmentation = (padding, self.flip, self.cutout > 0, transform, workers)
         return MemoryLoader(images, labels, sampler, *augmentation)
 
     def title(self, split: Split) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from energy_at.data import Digits
-from energy_at.data.loaders import FileLoader, MemoryLoader
+from energy_at.data.loaders import FileLoader, MemoryLoader, worker_count
 from energy_at.data.sampling import EvalBatches, TrainBatches
 
 
@@ -17,6 +17,15 @@ def memory_loader(rank=0, world=1, batch=12, epoch=0):
 
 def read(index, epoch):
     return torch.full((1, 2, 2), index, dtype=torch.uint8), 1000 * epoch + index
+
+
+@pytest.mark.parametrize(("asked", "cores", "started"), [(None, 2, 2), (None, 64, 8), (5, 2, 5), (0, 2, 0)])
+def test_unasked_a_loader_takes_no_more_workers_than_there_are_cores(asked, cores, started, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    assert worker_count(asked, most=8) == started
+    monkeypatch.delattr("os.sched_getaffinity")  # as on a Mac
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert worker_count(asked, most=8) == started
 
 
 def file_loader(num_workers=0):
