@@ -122,13 +122,14 @@ class ClassTable(NamedTuple):
         return self.order[first : first + int(self.counts[label])]
 
 
-def class_table(labels: Labels, at_least: int = 1, why: str = "a fit of each class") -> ClassTable:
+def class_table(labels: Labels, at_least: int = 1, why: str = "a fit of each class", option: str = "") -> ClassTable:
     """Sort the data by class.
 
     Args:
         labels: [N], in 0..K-1, each class at least once.
         at_least: images that a class needs.
         why: what needs them, for the message.
+        option: that asks for so many.
 
     Raises:
         InputError: if a class has too few images; the message names it.
@@ -138,7 +139,7 @@ def class_table(labels: Labels, at_least: int = 1, why: str = "a fit of each cla
     require(
         int(counts[label]) >= at_least,
         f"class {label} has {int(counts[label])} images, but {why} needs at least {at_least}; "
-        f"give more images of the class{'' if at_least == 1 else ', or ask for less'}",
+        f"give more images of the class{f', or lower {option}' if option else ''}",
     )
     return ClassTable(labels.argsort(stable=True), counts.cumsum(0) - counts, counts)
 

@@ -54,7 +54,7 @@ class LocalPCA(ClassInit):
 
     def table(self, labels: Labels) -> ClassTable:
         """See ``ClassInit``."""
-        return class_table(labels, self.neighbours, f"a neighbourhood of {self.neighbours}")
+        return class_table(labels, self.neighbours, f"a neighbourhood of {self.neighbours}", "neighbours")
 
     def fit_classes(self, images: Images, table: ClassTable) -> dict[str, Tensor]:
         """See ``ClassInit``: the images in the order of their classes, and the places of each one's neighbours."""

@@ -46,7 +46,7 @@ class ClassPCA(ClassInit):
         """See ``ClassInit``."""
         if self.components is None:
             return class_table(labels, 2, "a covariance")
-        return class_table(labels, self.components + 1, f"a PCA with {self.components} components")
+        return class_table(labels, self.components + 1, f"a PCA with {self.components} components", "components")
 
     def fit_classes(self, images: Images, table: ClassTable) -> dict[str, Tensor]:
         """See ``ClassInit``; classes with fewer components are padded by zeros."""

@@ -82,15 +82,23 @@ def test_a_class_without_images_is_named(init):
 @pytest.mark.parametrize(
     ("init", "count", "message"),
     [
-        (GaussianInit(), 1, "class 7 has 1 images, but a covariance needs at least 2"),
-        (ClassPCA(), 1, "class 7 has 1 images, but a covariance needs at least 2"),
-        (ClassPCA(components=20), 20, "class 7 has 20 images, but a PCA with 20 components needs at least 21"),
-        (LocalPCA(neighbours=15), 14, "class 7 has 14 images, but a neighbourhood of 15 needs at least 15"),
+        (GaussianInit(), 1, "class 7 has 1 images, but a covariance needs at least 2; give more images of the class$"),
+        (ClassPCA(), 1, "class 7 has 1 images, but a covariance needs at least 2; give more images of the class$"),
+        (
+            ClassPCA(components=20),
+            20,
+            "class 7 has 20 images, but a PCA with 20 components needs at least 21; .*, or lower components",
+        ),
+        (
+            LocalPCA(neighbours=15),
+            14,
+            "class 7 has 14 images, but a neighbourhood of 15 needs at least 15; .*, or lower neighbours",
+        ),
     ],
 )
 def test_a_class_with_too_few_images_is_named_with_the_remedy(init, count, message):
     rows = (Y != 7) | ((Y == 7).cumsum(0) <= count)
-    with pytest.raises(InputError, match=message + "; give more images of the class, or ask for less"):
+    with pytest.raises(InputError, match=message):
         init.fit(X[rows], Y[rows])
 
 
