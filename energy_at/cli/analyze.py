@@ -33,7 +33,7 @@ from energy_at.evaluation.checkpoints import load_net
 from energy_at.evaluation.tables import aligned
 from energy_at.evaluation.training_run import TrainingRun, metrics_beside, read_run
 from energy_at.files import safe_name
-from energy_at.hub.sources import is_elsewhere, plain_name
+from energy_at.hub.sources import best_of, is_elsewhere, plain_name
 from energy_at.types import require
 
 FigureName: TypeAlias = Literal[
@@ -67,8 +67,8 @@ def analyze(
     Args:
         data: the data set.
         attacks: by the name under which they are shown.
-        ckpt_path: a checkpoint of this package, any file with a state_dict, hf://USER/NAME[@REVISION] of the Hugging
-            Face Hub, or pretrained:NAME of this package.
+        ckpt_path: a checkpoint of this package or the folder of a run, whose best one is taken, any file with a
+            state_dict, hf://USER/NAME[@REVISION] of the Hugging Face Hub, or pretrained:NAME of this package.
         nets: several of them in its place, by the name under which they are shown.
         net: for files that do not say of which net they are: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
@@ -231,7 +231,7 @@ def _name(ckpt_path: str | None, net: nn.Module | str | None) -> str:
         return net.rpartition(".")[2] if isinstance(net, str) else type(net).__name__
     if is_elsewhere(ckpt_path):
         return plain_name(ckpt_path)
-    path = Path(ckpt_path).absolute()
+    path = best_of(ckpt_path).absolute()
     # RUN/version_0/checkpoints/best.ckpt
     return path.parents[2].name if metrics_beside(path) else path.stem
 
@@ -248,7 +248,7 @@ def _trainings(
 ) -> list[TrainingRun]:
     if not _wanted("training", figures):
         return []
-    found = {name: metrics_beside(source) for name, source in sources.items() if source}
+    found = {name: metrics_beside(best_of(source)) for name, source in sources.items() if source}
     paths = {name: path for name, path in found.items() if path} if runs is None else runs
     return [read_run(path, name) for name, path in paths.items()]
 

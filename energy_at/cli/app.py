@@ -57,7 +57,7 @@ from energy_at.modules.finite import NonFiniteLossError
 from energy_at.types import InputError
 from energy_at.undeclared import callbacks_of
 
-START_FROM = "weights to begin with: a checkpoint, any file with a state_dict, hf://USER/NAME or pretrained:NAME"
+START_FROM = "weights to begin with: a checkpoint, a run, any file with a state_dict, hf://USER/NAME or pretrained:NAME"
 RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, or in a new one"
 
 

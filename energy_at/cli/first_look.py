@@ -227,6 +227,9 @@ def _check_checkpoint(path: str) -> None:
     if path in ("best", "last", "hpc") or "://" in path:
         return
     file = Path(path)
+    if (file / "checkpoints").is_dir():
+        best = file / "checkpoints" / "best.ckpt"
+        raise FirstLookError(f"{path} is a run; give {best}, or go on with the run by energy-at fit --resume {path}")
     if not file.is_file():
         raise FirstLookError(
             f"there is no checkpoint {path}; give a file such as runs/NAME/version_0/checkpoints/best.ckpt"

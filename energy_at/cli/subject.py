@@ -55,8 +55,8 @@ def opened(
         data: the data set.
         kind: of results, which names their folder.
         attacks: that the net is to be judged by.
-        ckpt_path: a checkpoint of this package, any file with a state_dict, hf://USER/NAME[@REVISION] of the Hugging
-            Face Hub, or pretrained:NAME of this package.
+        ckpt_path: a checkpoint of this package or the folder of a run, whose best one is taken, any file with a
+            state_dict, hf://USER/NAME[@REVISION] of the Hugging Face Hub, or pretrained:NAME of this package.
         net: for a file that does not say of which net it is: class and arguments, or the dotted path of a function or
             class that makes one; without a checkpoint, the net itself with its weights.
         defense: what changes the images before the net sees them, such as EnergyDescent; attacks, if there are any, go

@@ -28,10 +28,10 @@ def load_net(
     """A net in evaluation mode with the weights of a checkpoint, or a user's own.
 
     Args:
-        source: a checkpoint of this package, or any file with a state_dict (``FILE:last`` or ``FILE:best`` of one that
-            holds both); ``hf://USER/NAME[@REVISION]`` of the Hugging Face Hub, ``pretrained:NAME`` or a folder that
-            ``energy-at push`` has written; or the dotted path of a net. Files cannot run code: they are read with
-            ``weights_only=True``, or are safetensors.
+        source: a checkpoint of this package, or the folder of a run, of which the best one is taken; any file with a
+            state_dict (``FILE:last`` or ``FILE:best`` of one that holds both); ``hf://USER/NAME[@REVISION]`` of the
+            Hugging Face Hub, ``pretrained:NAME`` or a folder that ``energy-at push`` has written; or the dotted path of
+            a net. Files cannot run code: they are read with ``weights_only=True``, or are safetensors.
         net: receives the weights, in place; or its dotted path. A checkpoint of this package describes its own.
         num_classes: K that the data has, to be compared with the net's.
         new_head: to train on: where ``net`` has another number of classes than the source, it keeps its own last layer.
@@ -54,7 +54,7 @@ def _loaded(source: str | Path | None, net: nn.Module | None, new_head: bool) ->
         if net is None:
             raise InputError("there is neither a checkpoint nor a net; give one of them")
         return net
-    if net is None and not Path(source).is_file() and DOTTED.fullmatch(str(source)):
+    if net is None and not Path(source).exists() and DOTTED.fullmatch(str(source)):
         return net_by_path(str(source))
     path, choice = path_and_choice(source)
     content = read_checkpoint(path)

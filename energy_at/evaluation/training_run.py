@@ -14,6 +14,7 @@ from energy_at.types import InputError, require
 
 DELTA = "train/dE_marginal"
 JUDGED = {"val/robust_acc", "val/single_step_acc"}
+METRICS = "metrics.csv"
 WARM_UP = "overfitting/warm_up"
 MONITORED = {CATASTROPHIC: "overfitting/catastrophic_epoch", ROBUST: "overfitting/robust_epoch"}
 
@@ -59,13 +60,13 @@ def read_run(path: str | Path, name: str = "") -> TrainingRun:
     """The run that a ``metrics.csv`` describes: values of steps and of the final test are left out.
 
     Args:
-        path: file of ``CSVLogger``.
+        path: file of ``CSVLogger``, or the folder of the run that holds it.
         name: of the run.
 
     Raises:
         InputError: if there is no such file, or if it is no metrics file with at least one whole epoch.
     """
-    path = Path(path)
+    path = Path(path) / METRICS if Path(path).is_dir() else Path(path)
     require(path.is_file(), f"there is no file {path}; give the metrics.csv of a training run")
     epochs: dict[int, dict[str, float]] = {}
     with path.open(newline="") as file:
@@ -96,7 +97,7 @@ def joined(parts: Sequence[TrainingRun], name: str = "") -> TrainingRun:
 
 def metrics_beside(checkpoint: str | Path) -> Path | None:
     """The ``metrics.csv`` of the run that wrote a checkpoint (``RUN/checkpoints/best.ckpt``); None if there is none."""
-    path = Path(checkpoint).absolute().parent.parent / "metrics.csv"
+    path = Path(checkpoint).absolute().parent.parent / METRICS
     return path if path.is_file() else None
 
 

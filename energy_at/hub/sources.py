@@ -10,6 +10,7 @@ WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 PRETRAINED: Final = "pretrained:"
+BEST = Path("checkpoints") / "best.ckpt"  # of a run
 SHELF = Path(__file__).parents[1] / "pretrained"
 
 
@@ -18,7 +19,7 @@ def located(source: str | Path) -> Path:
 
     Args:
         source: ``hf://USER/NAME`` or ``hf://USER/NAME@REVISION``, which is downloaded once; ``pretrained:NAME``; a
-            folder with ``model.safetensors``; or the file itself.
+            folder with ``model.safetensors``; that of a run; or the file itself.
 
     Raises:
         InputError: if the hub has no such net or cannot be reached, or if this package has none of this name.
@@ -28,8 +29,14 @@ def located(source: str | Path) -> Path:
         return _downloaded(text)
     if text.startswith(PRETRAINED):
         return _on_the_shelf(text.removeprefix(PRETRAINED))
-    path = Path(source)
+    path = best_of(source)
     return path / WEIGHTS if (path / WEIGHTS).is_file() else path
+
+
+def best_of(source: str | Path) -> Path:
+    """The best checkpoint of a run where its folder is given; any other path as it is."""
+    path = Path(source)
+    return path / BEST if (path / BEST).is_file() else path
 
 
 def is_elsewhere(source: str | Path) -> bool:

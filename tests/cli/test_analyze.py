@@ -21,6 +21,7 @@ from energy_at.cli.config_files import packaged_configs
 from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_rows
 from energy_at.evaluation.analysis.report import PLATES
+from energy_at.files import file_sha256
 from tests.cli.test_evaluate import NET, a_net, code_of
 from tests.data.standins import unchecked, write_cifar10, write_cifar100, write_image_folder, write_svhn
 
@@ -122,6 +123,16 @@ def test_a_checkpoint_in_a_run_bears_the_runs_name_and_other_runs_can_be_given(f
     args = ["--ckpt_path=net.pth", "--count=20", "--figures=[training]", f"--runs.mine={metrics}", "--output=here"]
     assert main([*START, *args]) == 0
     assert {path.name for path in (folder / "here").glob("*.png")} == {"training-mine.png"}
+
+
+def test_the_folder_of_a_run_stands_for_its_best_checkpoint(folder):
+    run = Path(RUN).parents[1]
+    assert main([*START, f"--ckpt_path={run}", "--count=20", "--figures=[kl,training]"]) == 0
+    out = (folder / RUN).with_name("best-analysis")
+    assert {key[0] for key in means_in(out)} == {"digits_fgsm_at"}
+    assert {path.name for path in out.glob("*.png")} == {"kl.png", "training-digits_fgsm_at.png"}
+    told = json.loads((out / "conditions.json").read_text())["nets"]["digits_fgsm_at"]
+    assert told["checkpoint_sha256"] == file_sha256(Path(RUN))
 
 
 def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):

@@ -16,6 +16,15 @@ def config(tmp_path):
     return str(path)
 
 
+def test_a_run_in_the_place_of_its_checkpoint_is_answered_with_both(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    told = (
+        f"{tmp_path} is a run; give {tmp_path}/checkpoints/best.ckpt, or go on with the run by energy-at fit --resume"
+    )
+    with pytest.raises(FirstLookError, match=told):
+        first_look(["test", "-c", "digits_pgd_at.yaml", f"--ckpt_path={tmp_path}"])
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -54,6 +54,16 @@ def test_a_nets_weights_are_what_the_training_begins_with():
     assert not [name for name in moved if name.startswith("normalize")]
 
 
+def test_a_training_begins_with_the_best_weights_of_another():
+    a_file()
+    assert fit("--start_from=theirs.pth", "--model.net.width=4", "--model.net.mean=none", "--trainer.max_epochs=1") == 0
+    best = load_net("runs/digits_pgd_at/version_0/checkpoints/best.ckpt")
+    assert fit("--start_from=runs/digits_pgd_at/version_0", "--model.net.width=4", *STILL) == 0
+    after = weights_after(version=1)
+    for name, parameter in best.named_parameters():
+        assert torch.equal(after[name], parameter), name
+
+
 def test_a_training_that_goes_on_does_not_begin_again():
     a_file()
     told = ["--start_from=theirs.pth", "--model.net.width=4", "--model.net.mean=none"]

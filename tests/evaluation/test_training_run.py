@@ -88,6 +88,7 @@ def test_a_run_of_this_package_is_read_as_the_monitor_saw_it(tmp_path):
     np.testing.assert_allclose(told, seen)
     epochs = {CATASTROPHIC: monitor.catastrophic_epoch, ROBUST: monitor.robust_epoch}
     assert run.onsets == {name: epoch for name, epoch in epochs.items() if epoch is not None}
+    assert read_run(checkpoint.parents[1]).rows == run.rows
     assert metrics_beside(tmp_path / "elsewhere.pt") is None
 
 
