@@ -1,9 +1,11 @@
 """Natural, adversarial and delta energies of every epoch, from what the steps have computed anyway."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from energy_at.callbacks.statistics import RunningStatistics
@@ -14,6 +16,11 @@ from energy_at.types import Labels, Logits, require_count
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
 SHARES = ("AAE_loss", "AAE_joint")
 CONTRAST = "E_marginal_contrast"
+NEEDED = {"logits", "logits_adv", "y"}  # of what a step returns
+NOTHING = (
+    "EnergyLogger has nothing to log, for no step returns logits, logits_adv and y; return them from training_step and"
+    " validation_step, or leave it out"
+)
 
 
 class EnergyLogger(L.Callback):
@@ -29,9 +36,10 @@ class EnergyLogger(L.Callback):
     ``train/E_marginal_contrast``, and ``train/E_marginal_overlap`` says how far the histograms of real and contrastive
     images overlap, in [0, 1].
 
-    Energies come from the step's own outputs ("logits", "logits_adv", "y"). Where the loss needs no natural logits
-    (standard AT, DER against the start), the module is asked for them every ``every_n_steps`` steps, one forward pass
-    each time, and only those steps count.
+    Energies come from the step's own outputs ("logits", "logits_adv", "y"), which any LightningModule's training and
+    validation steps can return; where none does, a warning says so after the first epoch. Where the loss needs no
+    natural logits (standard AT, DER against the start), the module is asked for them every ``every_n_steps`` steps, one
+    forward pass each time, and only those steps count.
 
     Args:
         every_n_steps: steps between two samples, at least 1; the first step of an epoch is always sampled.
@@ -51,6 +59,7 @@ class EnergyLogger(L.Callback):
         self._stages: dict[str, RunningStatistics] = {}
         self._sample: Tensor | None = None
         self._due = False
+        self._idle = True
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -88,6 +97,9 @@ class EnergyLogger(L.Callback):
         """Log the epoch."""
         _want_natural_logits(pl_module, False)
         self._sample = None
+        if self._idle:
+            self._idle = False
+            rank_zero_warn(NOTHING)
         self._log_epoch("train", trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -98,9 +110,10 @@ class EnergyLogger(L.Callback):
         """Log the epoch."""
         self._log_epoch("test", trainer, pl_module)
 
-    def _update(self, stage: str, outputs: dict[str, Tensor]) -> Tensor | None:
-        if "logits" not in outputs:
+    def _update(self, stage: str, outputs: Mapping[str, Tensor] | Tensor | None) -> Tensor | None:
+        if not isinstance(outputs, Mapping) or not outputs.keys() >= NEEDED:
             return None
+        self._idle = False
         values = energies(outputs["logits"], outputs["logits_adv"], outputs["y"])
         if "logits_contrast" in outputs:
             contrast = marginal_energy(full_precision(outputs["logits_contrast"].detach()))

@@ -5,11 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.utilities import rank_zero_warn
 
 from energy_at.callbacks.announcement import announce
 from energy_at.callbacks.recovery import Recovery, can_recover
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
 from energy_at.types import require, require_count
+
+JUDGED = ("val/robust_acc", "val/single_step_acc")
 
 
 class OverfittingMonitor(L.Callback):
@@ -21,7 +24,8 @@ class OverfittingMonitor(L.Callback):
     a regulariser can hold dE of the training attack near 0 while the net breaks beside it. Epochs of the module's
     ``eps_warmup`` are not judged: the net has not been trained against that attack yet. The epochs are logged as
     ``overfitting/catastrophic_epoch`` and ``overfitting/robust_epoch``, those of the warm-up have a 1 in
-    ``overfitting/warm_up``.
+    ``overfitting/warm_up``. Any LightningModule's training is judged whose validation logs ``val/robust_acc`` and
+    ``val/single_step_acc``; of one that does not, a warning says so.
 
     Args:
         stop: end the training when overfitting is recognised.
@@ -57,11 +61,22 @@ class OverfittingMonitor(L.Callback):
         self.catastrophic_epoch: int | None = None
         self.robust_epoch: int | None = None
         self.history: list[Epoch] = []
+        self._told = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say so, where there is nothing to judge."""
+        if trainer.sanity_checking or self._told or trainer.callback_metrics.keys() >= set(JUDGED):
+            return
+        self._told = True
+        rank_zero_warn(
+            f"OverfittingMonitor has nothing to judge, for nobody logs {' and '.join(JUDGED)}; log them in"
+            " validation_step, or leave it out"
+        )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judge the epoch that validation has just measured."""
         metrics = trainer.callback_metrics
-        if "val/robust_acc" not in metrics or "val/single_step_acc" not in metrics:
+        if not metrics.keys() >= set(JUDGED):
             return
         if trainer.current_epoch < getattr(pl_module, "eps_warmup", 0):
             pl_module.log("overfitting/warm_up", 1.0)

@@ -167,3 +167,47 @@ def test_contrastive_energies_and_their_overlap_are_those_of_the_steps(tmp_path,
     assert counts == [len(contrast)]
     assert not any("AAE" in name for name, *_ in logger.histograms)
     assert "val/E_marginal_overlap" not in set().union(*(row for _, row in logger.rows))
+
+
+class Foreign(L.LightningModule):
+    """Of no class of this package; its steps return what is asked for, or nothing."""
+
+    def __init__(self, returns):
+        super().__init__()
+        self.net, self.returns = net(), returns
+
+    def step(self, batch):
+        x, y = batch
+        logits, logits_adv = self.net(x), self.net(FGSM(eps=0.1)(self.net, x, y))
+        loss = torch.nn.functional.cross_entropy(logits_adv, y)
+        return loss, {"logits": logits, "logits_adv": logits_adv, "y": y} if self.returns else {}
+
+    def training_step(self, batch, batch_idx):
+        loss, outputs = self.step(batch)
+        return {"loss": loss, **outputs} if self.returns else loss
+
+    def validation_step(self, batch, batch_idx):
+        return self.step(batch)[1] or None
+
+    def configure_optimizers(self):
+        return frozen(self.parameters())
+
+
+def test_any_module_has_its_energies_logged_by_what_its_steps_return(tmp_path):
+    module, logger = Foreign(returns=True), Recorder(tmp_path)
+    trainer = fit(module, logger, EnergyLogger())
+    batches = [trainer.datamodule.on_after_batch_transfer(batch, 0) for batch in trainer.val_dataloaders]
+    module.eval()
+    parts = [module.step(batch) for batch in batches]
+    values = torch.cat([energies(o["logits"], o["logits_adv"], o["y"]) for _, o in parts], dim=1)
+    logged = {key: value for _, row in logger.rows for key, value in row.items()}
+    for name, mean in zip(QUANTITIES, values.mean(dim=1), strict=False):
+        assert logged[f"val/{name}"] == pytest.approx(float(mean), abs=1e-5)
+        assert f"train/{name}_std" in logged
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_where_no_step_returns_logits_a_warning_says_so_once(returns, tmp_path, recwarn):
+    fit(Foreign(returns), Recorder(tmp_path), EnergyLogger(), limit_val_batches=1)
+    told = [str(warning.message) for warning in recwarn if "nothing to log" in str(warning.message)]
+    assert len(told) == (not returns)

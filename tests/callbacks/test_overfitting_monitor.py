@@ -76,6 +76,34 @@ def test_multi_step_training_raises_no_alarm():
     assert monitor.history[-1].robust_acc > 0.4
 
 
+class Silent(L.LightningModule):
+    """Logs some of what is judged, or all."""
+
+    def __init__(self, *names):
+        super().__init__()
+        self.net, self.names = SmallNet(width=2), names
+
+    def training_step(self, batch, batch_idx):
+        return self.net(batch[0]).logsumexp(dim=1).mean()
+
+    def validation_step(self, batch, batch_idx):
+        for name in self.names:
+            self.log(name, 0.5)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.mark.parametrize("names", [(), ("val/robust_acc",), ("val/robust_acc", "val/single_step_acc")])
+def test_any_module_is_judged_by_what_it_logs_or_told_what_that_is(names, recwarn):
+    monitor = OverfittingMonitor()
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = L.Trainer(max_epochs=3, limit_train_batches=1, callbacks=[monitor], enable_model_summary=False, **quiet)
+    trainer.fit(Silent(*names), Digits(batch_size=32))
+    told = [str(warning.message) for warning in recwarn if "nothing to judge" in str(warning.message)]
+    assert (len(told), len(monitor.history)) == ((0, 3) if len(names) == 2 else (1, 0))
+
+
 def test_the_warm_up_is_not_judged(tmp_path):
     """The net breaks under an attack that it has not been trained against yet, which is no overfitting."""
     monitor, logger = OverfittingMonitor(), CSVLogger(tmp_path)
