@@ -25,7 +25,8 @@ class AdversarialExamples(L.Callback):
         count: images, at least 1.
 
     Raises:
-        InputError: if a number is below 1; when the training begins, if its data are no data module of this package.
+        InputError: if a number is below 1; when the training begins, if its data are no data module of this package,
+            or the module has no net or no val_attack.
     """
 
     def __init__(self, every_n_epochs: int = 5, count: int = 16) -> None:
@@ -41,6 +42,11 @@ class AdversarialExamples(L.Callback):
         require(
             hasattr(data, "batches"),
             "AdversarialExamples draws images of a data module of this package; leave it out, or give one as ImageData",
+        )
+        require(
+            all(hasattr(pl_module, part) for part in ("net", "val_attack")),
+            f"AdversarialExamples attacks a module's net by its val_attack, and {type(pl_module).__name__} lacks one; "
+            "set them in its constructor, such as self.val_attack = PGD(eps='8/255')",
         )
         split = "val" if data.val_size else "train"
         chosen = list(data.batches(split, min(self.count, len(data.labels(split)))))
