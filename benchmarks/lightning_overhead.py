@@ -23,7 +23,7 @@ from benchmarks.setting import Setting
 from benchmarks.timing import Goal, Measured, alternate, combined, compare, constant
 from energy_at.attacks import RSFGSM
 from energy_at.callbacks import BestCheckpoint, EnergyLogger, EnergyPlot, LastCheckpoint, OverfittingMonitor
-from energy_at.callbacks.energy_logger import QUANTITIES
+from energy_at.metrics import QUANTITIES
 from energy_at.modules import DER, TRADES, WEAT, AdversarialTraining, StandardAT
 
 GOAL = Goal(1.03)

@@ -74,6 +74,7 @@ from energy_at.generation import (
     generate as generate,
     sample_seeds as sample_seeds,
 )
+from energy_at.metrics import EnergyStatistics as EnergyStatistics
 from energy_at.models import (
     DMPreActResNet as DMPreActResNet,
     DMWideResNet as DMWideResNet,

@@ -9,12 +9,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from energy_at.callbacks.statistics import RunningStatistics
-from energy_at.energy import energy_overlap, full_precision, joint_energy, marginal_energy
+from energy_at.energy import energy_overlap, full_precision, marginal_energy
+from energy_at.metrics import QUANTITIES, SHARES, energies, named
 from energy_at.step_log import due
-from energy_at.types import Labels, Logits, require_count
+from energy_at.types import require_count
 
-QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
-SHARES = ("AAE_loss", "AAE_joint")
 CONTRAST = "E_marginal_contrast"
 NEEDED = {"logits", "logits_adv", "y"}  # of what a step returns
 NOTHING = (
@@ -143,26 +142,6 @@ class EnergyLogger(L.Callback):
                     logger.log_histogram(f"{stage}/{name}", count.numpy(), edge.numpy(), trainer.global_step)
 
 
-@torch.no_grad()
-def energies(logits: Logits, logits_adv: Logits, y: Labels) -> Tensor:
-    """The quantities of ``QUANTITIES`` for every image, and whether it counts for each of ``SHARES``.
-
-    Args:
-        logits: [N, K] of the natural images.
-        logits_adv: [N, K] of the adversarial images.
-        y: [N].
-
-    Returns:
-        [8, N].
-    """
-    logits, logits_adv = full_precision(logits), full_precision(logits_adv)
-    marginal, marginal_adv = marginal_energy(logits), marginal_energy(logits_adv)
-    joint, joint_adv = joint_energy(logits, y), joint_energy(logits_adv, y)
-    loss, loss_adv = joint - marginal, joint_adv - marginal_adv
-    lowered = (loss_adv < loss).to(loss), (joint_adv < joint).to(loss)
-    return torch.stack([marginal, marginal_adv, marginal - marginal_adv, joint, joint_adv, joint - joint_adv, *lowered])
-
-
 def _names(*further: str) -> tuple[str, ...]:
     return (*QUANTITIES, *SHARES, *further)
 
@@ -174,10 +153,8 @@ def metric_names(stage: str) -> list[str]:
 
 
 def _named(stage: str, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    """Means, and standard deviations of all but shares; contrastive images come last, where there are any."""
-    means = dict(zip(_names(CONTRAST), mean, strict=False))
-    stds = {f"{name}_std": value for name, value in zip(_names(CONTRAST), std, strict=False) if name not in SHARES}
-    return {f"{stage}/{name}": value for name, value in (means | stds).items()}
+    """As they are logged; contrastive images come last, where there are any."""
+    return {f"{stage}/{name}": value for name, value in named(mean, std, _names(CONTRAST)).items()}
 
 
 def _want_natural_logits(pl_module: Any, wanted: bool) -> None:

@@ -4,6 +4,8 @@ import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
+from energy_at.metrics import mean_std, moments
+
 BINS = 64
 
 
@@ -22,8 +24,7 @@ class RunningStatistics:
 
     def update(self, values: Tensor) -> None:
         """Add a batch [Q, N]."""
-        wide = values.double()
-        sums = torch.stack([torch.ones_like(wide), wide, wide.square()]).sum(dim=2)
+        sums = moments(values)
         self._sums = sums if self._sums is None else self._sums + sums
         if self._count < self.max_samples:
             self._kept.append(values.float())
@@ -31,9 +32,7 @@ class RunningStatistics:
 
     def mean_std(self, strategy: Strategy) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [Q] over all processes."""
-        count, total, squares = strategy.reduce(self._sums, reduce_op="sum")
-        mean = total / count
-        return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float()
+        return mean_std(strategy.reduce(self._sums, reduce_op="sum"))
 
     @property
     def rows(self) -> int:

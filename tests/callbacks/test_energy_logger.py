@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from energy_at import FGSM, PGD, TRADES, Digits, DualAT, EnergyLogger, InputError, StandardAT
-from energy_at.callbacks.energy_logger import QUANTITIES, SHARES, energies
 from energy_at.energy import energy_overlap
+from energy_at.metrics import QUANTITIES, SHARES, energies
 from energy_at.models import SmallNet
 
 

@@ -15,9 +15,9 @@ import wandb
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from energy_at.callbacks.energy_logger import QUANTITIES
 from energy_at.cli import main
 from energy_at.cli.messages import plain_warnings
+from energy_at.metrics import QUANTITIES
 from tests.offline_run import records, the_run_in, values
 
 SMALL = [

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from energy_at import EnergyLogger
-from energy_at.callbacks.energy_logger import QUANTITIES, SHARES
 from energy_at.cli import main
 from energy_at.cli.dashboard import workspace
 from energy_at.evaluation.dashboard import COLUMNS, dashboard_layout, draw_dashboard
 from energy_at.evaluation.training_run import TrainingRun
+from energy_at.metrics import QUANTITIES, SHARES
 
 PANELS = [panel for section in dashboard_layout() for panel in section.panels]
 ROWS = [{"epoch": e, **{name: e / 10 for panel in PANELS for name in panel.lines}} for e in range(3)]
