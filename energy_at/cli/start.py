@@ -3,6 +3,7 @@
 import logging
 import warnings
 from typing import Any
+from warnings import warn
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
@@ -22,6 +23,7 @@ NOISE = (
     r"Checkpoint directory .* exists and is not empty",  # of a run that goes on
 )
 # the last one advises tf32 for all matrix products, those of evaluations in float32 too
+FEW = 100  # validation images, of whose accuracy the standard error is up to 0.05
 ADVERTISEMENTS = ("litlogger", "LitLogger", "litmodels", "that has Tensor Cores")
 
 
@@ -67,6 +69,7 @@ class StartSummary(L.Callback):
         print(f"{type(pl_module).__name__}: {type(net).__name__}, {parameters:,} parameters; attack {attack}")
         print(f"{type(datamodule_of(trainer)).__name__}: {_images(trainer)}; {_length(trainer)}")
         print(f"Results: {folder}", flush=True)
+        _warn_of_few(datamodule_of(trainer))
 
 
 def _images(trainer: L.Trainer) -> str:
@@ -75,6 +78,13 @@ def _images(trainer: L.Trainer) -> str:
         return "images of your own data module"
     counts = [len(data.labels(split)) for split in ("train", "val")]
     return f"{counts[0]:,} images for training, {counts[1]:,} for validation"
+
+
+def _warn_of_few(data: Any) -> None:
+    held_out = len(data.labels("val")) if hasattr(data, "labels") else 0
+    if 0 < held_out < FEW:
+        words = f"best checkpoint and OverfittingMonitor rest on {held_out} validation images; raise data.val_size"
+        warn(words, stacklevel=1)
 
 
 def _length(trainer: L.Trainer) -> str:
