@@ -97,7 +97,8 @@ def _about_a_class(message: str, named: str) -> str | None:
     if name := _found(r"Expected a dot import path string: (\S+)", message):
         return f"{named}{_no_such_class(name, message)}"
     if several := re.search(r"Multiple subclasses with name (\w+)\..*?ambiguity: ([\w., ]+)\.", message):
-        return f"{named}several classes are called {several[1]}; write one of {several[2]}"
+        ours_first = sorted(several[2].split(", "), key=lambda path: not path.startswith("energy_at."))
+        return f"{named}several classes are called {several[1]}; write {_some_of(ours_first)}"
     if "linked_targets" in message:
         return (
             f"{named}that is a function, expected a class; for a net of torchvision write TorchvisionNet and its name"

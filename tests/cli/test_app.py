@@ -216,7 +216,7 @@ def test_print_config_shows_everything(capsys):
             ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.1"],
             "StochasticWeightAveraging averages after the last checkpoint, so that nothing judges the average; write",
         ),
-        (["--data.transform=RandomErasing"], "transform: several classes are called RandomErasing; write one of torch"),
+        (["--data.transform=RandomErasing"], "transform: several classes are called RandomErasing; write torchvision"),
         (["--model.attack.eps=-0.1"], "eps is -0.1, but a radius is"),
         (["--model.attack.eps=8/x"], "eps: '8/x' is not a number; write 0.03 or 8/255"),
         (["--model.attack=PGD", "--model.attack.steps=0"], "steps is 0, but it counts from 1"),
@@ -230,7 +230,7 @@ def test_print_config_shows_everything(capsys):
         (["--model.net=torchvision.models.resnet18"], "net: that is a function, expected a class; for a net of torc"),
         (
             ["--model.net=ResNet"],
-            "net: several classes are called ResNet; write one of torchvision.models.ResNet, energy",
+            "net: several classes are called ResNet; write energy_at.ResNet or torchvision.models.ResNet",
         ),
         (["--trainer.logger=Tensor"], "trainer.logger: there is no class Tensor; write CSVLogger or WandbLogger, or a"),
         (
