@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from energy_at.energy import full_precision, joint_energy, marginal_energy
-from energy_at.types import Labels, Logits
+from energy_at.types import Labels, Logits, kind_of, require
 
 QUANTITIES = ("E_marginal", "E_marginal_adv", "dE_marginal", "E_joint", "E_joint_adv", "dE_joint")
 SHARES = ("AAE_loss", "AAE_joint")
@@ -41,7 +41,13 @@ class EnergyStatistics(Metric):
             logits: [N, K] of the natural images.
             logits_adv: [N, K] of the adversarial images.
             y: [N], or shares [N, K].
+
+        Raises:
+            InputError: if they are of other shapes.
         """
+        fitting = logits.ndim == 2 and logits.shape == logits_adv.shape and y.shape in (logits.shape, logits.shape[:1])
+        told = f"logits are {kind_of(logits)}, logits_adv {kind_of(logits_adv)}, and labels {kind_of(y)}"
+        require(fitting, f"{told}; give [N, K] twice, and [N]")
         self.sums = self.sums + moments(energies(logits, logits_adv, y))
 
     def compute(self) -> dict[str, Tensor]:

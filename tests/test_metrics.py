@@ -6,7 +6,7 @@ import torch
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from energy_at import EnergyStatistics
+from energy_at import EnergyStatistics, InputError
 from energy_at.metrics import QUANTITIES
 
 LOGITS, LOGITS_ADV = (3 * torch.randn(60, 5, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -37,6 +37,13 @@ def test_means_deviations_and_shares_are_those_of_all_images_at_once():
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("shapes", [((4, 5), (3, 5), (4,)), ((4,), (4,), (4,)), ((4, 5), (4, 5), (3,))])
+def test_what_does_not_fit_together_is_refused(shapes):
+    logits, logits_adv, y = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(InputError, match=r"logits are .*; give \[N, K\] twice, and \[N\]"):
+        EnergyStatistics().update(logits, logits_adv, y.long())
 
 
 def test_what_two_processes_have_seen_adds_up():
