@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import lightning as L
 import yaml
-from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar as AnyBar, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -39,18 +38,17 @@ from energy_at.cli.resume import (
     EndedError,
     NothingToDoError,
     go_on_from,
-    gone_if_unused,
     how_to_go_on,
     looked_at,
-    run_folders,
 )
+from energy_at.cli.run_folder import check_free, gone_if_unused, place_run, run_folders
 from energy_at.cli.slurm import job_of
 from energy_at.cli.start import StartSummary, keep_noise_away, start_from
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.cli.trainer_options import all_of, check_callbacks, check_trainer
 from energy_at.data.base import ImageData
 from energy_at.files import WriteError, write_file
-from energy_at.loggers import RUNS, CSVLogger, process_rank
+from energy_at.loggers import CSVLogger, process_rank
 from energy_at.modules import AdversarialTraining
 from energy_at.modules.checkpoint_io import model_checkpoints
 from energy_at.modules.finite import NonFiniteLossError
@@ -137,7 +135,7 @@ class EnergyCLI(LightningCLI):
         """Refuse what the trainer cannot do; name the run's folder, and find a SLURM job's checkpoint."""
         config = self.config[self.config.subcommand]
         check_trainer(config.trainer)
-        _name_runs(config)
+        place_run(config, trains=self.config.subcommand == "fit")
         self.job = job_of(config, partial(self.parser.dump, self.config, skip_unset=False))
         if self.job is not None and self.config.subcommand == "fit":
             config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
@@ -193,6 +191,7 @@ class EnergyCLI(LightningCLI):
             for folder in run_folders(self.trainer, self.checkpoint) if first else ():
                 stack.enter_context(gone_if_unused(folder, self.trainer))
                 stack.enter_context(only_one(folder))
+                check_free(folder, self.checkpoint)
             if self.checkpoint is not None:
                 go_on_from(self.checkpoint, self.trainer)
             self._run_or_end(subcommand)
@@ -266,20 +265,6 @@ class SaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml lies beside its files already
                 logger.log_hyperparams(settings)
-
-
-def _name_runs(config: Namespace) -> None:
-    """The config's name for a run without one, in the folder that is named for all a training leaves."""
-    for logger in (logger for logger in all_of(config.trainer.logger) if isinstance(logger, Namespace)):
-        if config.trainer.default_root_dir is not None and logger.init_args.get("save_dir") == RUNS:
-            logger.init_args.save_dir = str(config.trainer.default_root_dir)
-        if logger.class_path.endswith(".CSVLogger") and not logger.init_args.name:
-            logger.init_args.name = _run_name([Path(str(path)) for path in config.config or []])
-
-
-def _run_name(configs: list[Path]) -> str | None:
-    whole = [path for path in configs if path.parent.name != "parts"]
-    return next((path.stem for path in [*whole, *configs]), None)
 
 
 def _failed(reason: Exception | str, code: int) -> int:

@@ -1,7 +1,6 @@
 """A training that goes on: in its own folder, or not at all where there is nothing left to do."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +15,6 @@ from energy_at.loggers import CSVLogger
 from energy_at.modules import AdversarialTraining
 from energy_at.types import require
 from energy_at.undeclared import callbacks_of
-
-CONFIG = "config.yaml"
 
 
 class NothingToDoError(Exception):
@@ -139,32 +136,6 @@ def check_unfinished(content: Mapping[str, Any], checkpoint: str, trainer: Names
     if most_steps not in (None, -1) and steps >= most_steps:
         more = f"ask for more with --trainer.max_steps {2 * steps}"
         raise NothingToDoError(f"{checkpoint} is finished: {steps} of {most_steps} steps are trained; {more}")
-
-
-def run_folders(trainer: L.Trainer, resumed: Checkpoint | None) -> list[Path]:
-    """The folders of this training alone: of the run that goes on, or those that its CSVLoggers begin."""
-    if resumed is not None and resumed.run is not None:
-        return [resumed.run]
-    return [Path(logger.log_dir) for logger in trainer.loggers if isinstance(logger, CSVLogger)]
-
-
-@contextmanager
-def gone_if_unused(folder: Path, trainer: L.Trainer) -> Iterator[None]:
-    """Remove the folder of a training that fails before its first step, where that has left nothing but its config.
-
-    Args:
-        folder: left alone if anything lay there before.
-        trainer: which counts the steps.
-    """
-    is_new = not folder.is_dir() or not any(folder.iterdir())
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # the reason of the failure is the one to tell
-            if is_new and trainer.global_step == 0 and {path.name for path in folder.iterdir()} <= {CONFIG}:
-                (folder / CONFIG).unlink(missing_ok=True)
-                folder.rmdir()
-        raise
 
 
 def go_on_from(checkpoint: Checkpoint, trainer: L.Trainer) -> None:
