@@ -10,7 +10,7 @@ WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 PRETRAINED: Final = "pretrained:"
-BEST = Path("checkpoints") / "best.ckpt"  # of a run
+OF_A_RUN = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")  # the second where no image was held out
 SHELF = Path(__file__).parents[1] / "pretrained"
 
 
@@ -34,9 +34,9 @@ def located(source: str | Path) -> Path:
 
 
 def best_of(source: str | Path) -> Path:
-    """The best checkpoint of a run where its folder is given; any other path as it is."""
+    """The best checkpoint of a run where its folder is given, the last one without a best; any other path as it is."""
     path = Path(source)
-    return path / BEST if (path / BEST).is_file() else path
+    return next((path / name for name in OF_A_RUN if (path / name).is_file()), path)
 
 
 def is_elsewhere(source: str | Path) -> bool:

@@ -22,6 +22,7 @@ from energy_at.evaluation.analysis import measure
 from energy_at.evaluation.analysis.means import mean_rows
 from energy_at.evaluation.analysis.report import PLATES
 from energy_at.files import file_sha256
+from energy_at.hub.sources import best_of
 from tests.cli.test_evaluate import NET, a_net, code_of
 from tests.data.standins import unchecked, write_cifar10, write_cifar100, write_image_folder, write_svhn
 
@@ -133,6 +134,16 @@ def test_the_folder_of_a_run_stands_for_its_best_checkpoint(folder):
     assert {path.name for path in out.glob("*.png")} == {"kl.png", "training-digits_fgsm_at.png"}
     told = json.loads((out / "conditions.json").read_text())["nets"]["digits_fgsm_at"]
     assert told["checkpoint_sha256"] == file_sha256(Path(RUN))
+
+
+def test_where_no_image_was_held_out_it_stands_for_the_last(tmp_path):
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    last.touch()
+    assert best_of(tmp_path) == last
+    last.with_name("best.ckpt").touch()
+    assert best_of(str(tmp_path)) == last.with_name("best.ckpt")
+    assert best_of("hf://USER/NAME") == Path("hf://USER/NAME")
 
 
 def test_one_pass_is_made_whatever_figures_are_asked(folder, monkeypatch):
