@@ -230,7 +230,7 @@ def test_print_config_shows_everything(capsys):
         (["--model.net=torchvision.models.resnet18"], "net: that is a function, expected a class; for a net of torc"),
         (
             ["--model.net=ResNet"],
-            "net: several classes are called ResNet; write energy_at.ResNet or torchvision.models.ResNet",
+            "net: several classes are called ResNet; write energy_at.ResNet",
         ),
         (["--trainer.logger=Tensor"], "trainer.logger: there is no class Tensor; write CSVLogger or WandbLogger, or a"),
         (
