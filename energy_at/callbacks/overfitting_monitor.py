@@ -10,9 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from energy_at.callbacks.announcement import announce
 from energy_at.callbacks.recovery import Recovery, can_recover
 from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST, Epoch, catastrophic, robust
+from energy_at.evaluation.training_run import JUDGED
 from energy_at.types import require, require_count
-
-JUDGED = ("val/robust_acc", "val/single_step_acc")
 
 
 class OverfittingMonitor(L.Callback):
@@ -65,18 +64,18 @@ class OverfittingMonitor(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say so, where there is nothing to judge."""
-        if trainer.sanity_checking or self._told or trainer.callback_metrics.keys() >= set(JUDGED):
+        if trainer.sanity_checking or self._told or trainer.callback_metrics.keys() >= JUDGED:
             return
         self._told = True
         rank_zero_warn(
-            f"OverfittingMonitor has nothing to judge, for nobody logs {' and '.join(JUDGED)}; log them in"
+            f"OverfittingMonitor has nothing to judge, for nobody logs {' and '.join(sorted(JUDGED))}; log them in"
             " validation_step, or leave it out"
         )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judge the epoch that validation has just measured."""
         metrics = trainer.callback_metrics
-        if not metrics.keys() >= set(JUDGED):
+        if not metrics.keys() >= JUDGED:
             return
         if trainer.current_epoch < getattr(pl_module, "eps_warmup", 0):
             pl_module.log("overfitting/warm_up", 1.0)

@@ -147,13 +147,19 @@ def values_of(args: Sequence[str], *flags: str) -> Iterator[str]:
     Raises:
         FirstLookError: if nothing follows.
     """
-    for arg, following in zip_longest(args, args[1:]):
-        flag, equals, value = arg.partition("=")
+    for flag, value in with_values(args):
         if flag not in flags:
             continue
-        if not equals and following is None:
+        if value is None:
             raise FirstLookError(f"{flag} needs a value behind it")
-        yield value if equals else following
+        yield value
+
+
+def with_values(args: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Every argument with what follows it, as ``--flag value`` or ``--flag=value``; None behind the last one."""
+    for arg, following in zip_longest(args, args[1:]):
+        flag, equals, value = arg.partition("=")
+        yield flag, value if equals else following
 
 
 def _resumed(args: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
-from itertools import zip_longest
 from numbers import Number
 from typing import Any, NoReturn
 
@@ -13,6 +12,7 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from energy_at.cli.config_files import find_config
+from energy_at.cli.first_look import with_values
 from energy_at.cli.messages import one_line
 from energy_at.cli.net_links import NetLinks
 
@@ -89,11 +89,8 @@ class _OneLine(ArgumentParser):
 
 def _flag_of(name: str) -> str:
     """The flag that names a class; empty where a config does."""
-    for arg, following in zip_longest(sys.argv, sys.argv[1:], fillvalue=""):
-        flag, equals, value = arg.partition("=")
-        if flag.startswith("--") and (value if equals else following).rpartition(".")[2] == name:
-            return flag.rstrip("+")
-    return ""
+    named = (flag for flag, value in with_values(sys.argv) if value and value.rpartition(".")[2] == name)
+    return next((flag.rstrip("+") for flag in named if flag.startswith("--")), "")
 
 
 def options_of(parser: Any) -> Iterator[str]:

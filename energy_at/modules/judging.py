@@ -153,8 +153,8 @@ class Judging(L.LightningModule):
             self._log_mean(name, value, count)
         self.log("train/loss_step", loss, prog_bar=True)
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        rate = torch.full((), lr, dtype=torch.float32, device=self.device)
-        self.log("lr", rate)  # a number would be copied, and the GPU waited for
+        rate = torch.full((), lr, dtype=torch.float32, device=self.device)  # a number would have the GPU waited for
+        self.log("lr", rate)
 
 
 def exact(device: torch.device) -> torch.autocast:
