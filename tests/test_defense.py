@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from energy_at import PGD, EnergyDescent, InputError, ThroughDefense
+from energy_at import PGD, EnergyDescent, GaussianNoise, InputError, ThroughDefense
 from energy_at.attacks import AutoAttack
 from tests.generation import ConvNet
 
@@ -109,6 +109,20 @@ def test_identity_is_the_attack_by_its_gradient():
     lowered = defended.descend(X).detach().requires_grad_()
     F.cross_entropy(net()(lowered), Y).backward()
     torch.testing.assert_close(found, (X + 0.1 * lowered.grad.sign()).clamp(0, 1))
+
+
+@pytest.mark.parametrize("way", ["around", "identity"])
+def test_a_scaled_attack_is_that_of_another_radius(way):
+    defended, attack = EnergyDescent(net(), 0.3), ThroughDefense(PGD(eps=0.1, alpha=0.02, steps=8), way)
+    twice = ThroughDefense(PGD(eps=0.2, alpha=0.04, steps=8), way)
+    assert attack.scaled(2).eps == 0.2
+    torch.testing.assert_close(attack.scaled(2)(defended, X, Y), twice(defended, X, Y))
+    assert attack.eps == attack.attack.eps == 0.1
+
+
+def test_noise_around_a_defense_looks_for_no_mistakes():
+    assert ThroughDefense(PGD()).adversarial
+    assert not ThroughDefense(GaussianNoise()).adversarial
 
 
 def test_autoattack_takes_the_defended_net():

@@ -117,6 +117,31 @@ class Attack(Described, ABC):
         return scaled
 
 
+class AroundAnother(Attack):
+    """An attack that has another one work for it, and whose radius, norm, seed and lengths are that one's.
+
+    Args:
+        attack: the other one.
+    """
+
+    def __init__(self, attack: Attack) -> None:
+        super().__init__(seed=attack.seed)
+        self.eps, self.norm = attack.eps, attack.norm  # None where it has no ball
+        self.attack = attack
+
+    @property
+    def adversarial(self) -> bool:
+        """See ``Attack``."""
+        return self.attack.adversarial
+
+    def scaled(self, factor: float) -> Self:
+        """See ``Attack``."""
+        scaled = copy.copy(self)
+        scaled.attack = self.attack.scaled(factor)
+        scaled.eps = scaled.attack.eps
+        return scaled
+
+
 class Disturbance(Attack):
     """What changes images without looking at the net, and without a ball: no attack, and part of no worst case.
 

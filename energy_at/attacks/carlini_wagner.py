@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from energy_at.attacks.base import Attack
 from energy_at.attacks.losses import margin
 from energy_at.energy import full_precision
+from energy_at.lengths import per_image
 from energy_at.types import Images, Labels, PerSample, RatioLike, require, require_count
 
 TANH_RANGE = 0.999999  # as in the published code: atanh(1) is infinite
@@ -79,12 +80,12 @@ class CarliniWagner(Attack):
         low, high = torch.zeros_like(const), torch.full_like(const, inf)
         for _ in range(self.binary_search_steps):
             found, length = self._descend(net, x, y, w, const)
-            nearest = torch.where(_per_image(length < distance, x), found, nearest)
+            nearest = torch.where(per_image(length < distance, x), found, nearest)
             distance = torch.minimum(length, distance)
             low, high = torch.where(length < inf, low, const), torch.where(length < inf, const, high)
             const = torch.where(high < inf, (low + high) / 2, 10 * const)
         reached = distance <= (inf if self.eps is None else self.eps)
-        return torch.where(_per_image(reached, x), nearest, x)
+        return torch.where(per_image(reached, x), nearest, x)
 
     def scaled(self, factor: float) -> Self:
         """See ``Attack``; without an eps there is no length to scale."""
@@ -103,7 +104,7 @@ class CarliniWagner(Attack):
             (w.grad,) = torch.autograd.grad(loss.sum(), w)  # backward() would fill the parameters' gradients
             adam.step()
             length = squared.detach().sqrt().masked_fill(~success, inf)
-            nearest = torch.where(_per_image(length < distance, x), x_adv.detach(), nearest)
+            nearest = torch.where(per_image(length < distance, x), x_adv.detach(), nearest)
             distance = torch.minimum(length, distance)
         return nearest, distance
 
@@ -112,7 +113,3 @@ class CarliniWagner(Attack):
         logits = full_precision(net(x_adv))
         gap = -margin(logits, y) if self.targeted else margin(logits, y)
         return gap, ((logits.argmax(dim=1) == y) == self.targeted) & (gap >= self.confidence)
-
-
-def _per_image(values: Tensor, x: Images) -> Tensor:
-    return values.view(-1, *[1] * (x.dim() - 1))

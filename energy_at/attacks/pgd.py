@@ -12,6 +12,7 @@ from energy_at.attacks.losses import LOSSES, AttackLoss, LossName
 from energy_at.attacks.threat import Norm
 from energy_at.energy import full_precision
 from energy_at.labels import main_class
+from energy_at.lengths import per_image
 from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_count, require_one_of
 
 Start: TypeAlias = Literal["zero", "uniform", "gaussian"]
@@ -92,7 +93,7 @@ class PGD(Attack):
             x_adv = self.ascend(net, x, self.draw_start(x, generator), objective)
             new_success, new_loss = self._judge(net, x_adv, y, objective)
             better = torch.where(new_success == success, new_loss > loss, new_success)
-            best = torch.where(better.view(-1, *[1] * (x.dim() - 1)), x_adv, best)
+            best = torch.where(per_image(better, x), x_adv, best)
             success, loss = success | new_success, torch.where(better, new_loss, loss)
         return best
 

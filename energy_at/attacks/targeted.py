@@ -1,18 +1,17 @@
 """Targeted attacks in the place of untargeted ones: they are given the true labels and choose those to reach."""
 
-import copy
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from energy_at.attacks.base import Attack
+from energy_at.attacks.base import AroundAnother, Attack
 from energy_at.types import Images, Labels, Logits, require, require_count, require_one_of
 
 Target: TypeAlias = Literal["random", "second", "least_likely", "all"]
 
 
-class Targeted(Attack):
+class Targeted(AroundAnother):
     """A targeted attack, called with the true labels: it aims at other classes, and a wrong answer of any is a success.
 
     Radius, norm, seed and all else are those of the attack that it holds; the noise of both comes from one generator.
@@ -33,11 +32,9 @@ class Targeted(Attack):
             getattr(attack, "targeted", False),
             f"{type(attack).__name__} is not targeted, but takes labels to leave; build it with targeted: true",
         )
-        super().__init__(attack.eps or 0, attack.norm, attack.seed)
+        super().__init__(attack)
         require_one_of("target", target, get_args(Target))
         require_count("classes", classes, 9)
-        self.eps = attack.eps  # None where an attack has no radius
-        self.attack = attack
         self.target = target
         self.classes = classes
 
@@ -55,13 +52,6 @@ class Targeted(Attack):
             found = self.attack.perturb(net, x[left], target[left], begin, generator)
             x_adv = x_adv.index_copy(0, left, found)
         return x_adv
-
-    def scaled(self, factor: float) -> Self:
-        """See ``Attack``."""
-        scaled = copy.copy(self)
-        scaled.attack = self.attack.scaled(factor)
-        scaled.eps = scaled.attack.eps
-        return scaled
 
     def _targets(self, logits: Logits, y: Labels, generator: torch.Generator) -> Tensor:
         """The classes to reach, [N, T] in the order in which they are tried."""

@@ -5,13 +5,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
-from energy_at.attacks.base import Attack
+from energy_at.attacks.base import AroundAnother, Attack
 from energy_at.types import Images, Labels, require, require_one_of
 
 Way: TypeAlias = Literal["around", "identity"]
 
 
-class ThroughDefense(Attack):
+class ThroughDefense(AroundAnother):
     """Crafts images of a defended net by another attack; the plain attack goes through the whole of the defense.
 
     Args:
@@ -24,10 +24,8 @@ class ThroughDefense(Attack):
     """
 
     def __init__(self, attack: Attack, way: Way = "identity") -> None:
-        super().__init__(attack.eps or 0, attack.norm, attack.seed)
+        super().__init__(attack)
         require_one_of("way", way, get_args(Way))
-        self.eps = attack.eps
-        self.attack = attack
         self.way = way
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:

@@ -1,17 +1,14 @@
 """Adversarial images that are made on one net, and meant for another."""
 
-import copy
-from typing import Self
-
 import torch
 from torch import nn
 
-from energy_at.attacks.base import Attack
+from energy_at.attacks.base import AroundAnother, Attack
 from energy_at.net_state import in_mode
 from energy_at.types import Images, Labels
 
 
-class Transfer(Attack):
+class Transfer(AroundAnother):
     """Crafts images on another net than the one that is attacked (arXiv 1605.07277).
 
     Args:
@@ -20,9 +17,7 @@ class Transfer(Attack):
     """
 
     def __init__(self, attack: Attack, source: nn.Module) -> None:
-        super().__init__(seed=attack.seed)
-        self.eps, self.norm = attack.eps, attack.norm
-        self.attack = attack
+        super().__init__(attack)
         self.source = source
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
@@ -30,15 +25,3 @@ class Transfer(Attack):
         source = self.source.to(x.device)
         with in_mode(source, False):
             return self.attack(source, x, y, start, generator)
-
-    @property
-    def adversarial(self) -> bool:
-        """See ``Attack``."""
-        return self.attack.adversarial
-
-    def scaled(self, factor: float) -> Self:
-        """See ``Attack``."""
-        scaled = copy.copy(self)
-        scaled.attack = self.attack.scaled(factor)
-        scaled.eps = scaled.attack.eps
-        return scaled

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from energy_at.attacks import FGSM, PGD
 from energy_at.baselines import local_linearity_error
 from energy_at.energy import full_precision
+from energy_at.lengths import per_image
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import at_loss
@@ -78,7 +79,7 @@ class ELLE(AdversarialTraining):
         attack, generator = self.scheduled_attack(), self.step_generator(1)
         a, b = (x + attack.threat.noise(x, attack.eps, generator) for _ in range(2))
         t = torch.rand(len(x), device=x.device, dtype=x.dtype, generator=generator)
-        c = torch.lerp(a, b, t.view(-1, *[1] * (x.ndim - 1)))
+        c = torch.lerp(a, b, per_image(t, x))
         logits = full_precision(self(torch.cat([a, b, c])))
         losses = F.cross_entropy(logits, torch.cat([y, y, y]), reduction="none")
         at_a, at_b, at_c = losses.chunk(3)

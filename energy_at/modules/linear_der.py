@@ -6,6 +6,7 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
+from energy_at.lengths import per_image
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
 from energy_at.objectives import Terms, linear_der_loss
@@ -54,7 +55,7 @@ class LinearDER(AdversarialTraining):
         x_adv = self.perturb(x, y, start)
         seen = ceil(self.share * len(x)) if self.weight else 0
         position = torch.rand(seen, device=x.device, dtype=x.dtype, generator=self.step_generator(1))
-        between = torch.lerp(start[:seen], x_adv[:seen], position.view(-1, *[1] * (x.ndim - 1)))
+        between = torch.lerp(start[:seen], x_adv[:seen], per_image(position, x))
         # in one pass, so that batch norm gives all points of a line the same statistics
         logits_start, logits_between, logits_adv = self(torch.cat([start[:seen], between, x_adv])).split(
             [seen, seen, len(x)]
