@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from PIL import Image
 from torch import Tensor
 
-from energy_at.files import as_a_whole
+from energy_at.files import as_a_whole, writing
 from energy_at.generation.batch_files import Batch
 
 
@@ -34,21 +34,31 @@ def write_png(folder: Path, batches: Iterable[Batch], class_names: Sequence[str]
     """``folder/<class>/<index>.png``, the folder as a whole or not at all; an earlier one is replaced.
 
     Args:
-        folder: of the images.
+        folder: of the images, in which no other process writes; what a killed one has left is removed.
         batches: of all samples.
         class_names: of the labels.
+
+    Raises:
+        WriteError: if the disk is full, or an image cannot be written for another reason of the system's.
     """
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        for name in class_names:
-            (temporary / name).mkdir(parents=True, exist_ok=True)
-        for batch in batches:
-            for index, image, label in zip(batch.index.tolist(), batch.image, batch.label.tolist(), strict=True):
-                picture(image).save(temporary / class_names[label] / f"{index:08d}.png")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with writing(folder):
+            _write_pictures(temporary, batches, class_names)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_pictures(folder: Path, batches: Iterable[Batch], class_names: Sequence[str]) -> None:
+    for name in class_names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for batch in batches:
+        for index, image, label in zip(batch.index.tolist(), batch.image, batch.label.tolist(), strict=True):
+            picture(image).save(folder / class_names[label] / f"{index:08d}.png")
 
 
 def picture(image: Tensor) -> Image.Image:

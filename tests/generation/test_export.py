@@ -1,3 +1,4 @@
+import errno
 import gc
 import weakref
 
@@ -7,6 +8,7 @@ import torch
 from PIL import Image
 
 from energy_at.data.synthetic import read_synthetic
+from energy_at.files import WriteError
 from energy_at.generation.export import picture, write_npz, write_png
 from tests.generation.test_batch_files import batch_of
 
@@ -85,6 +87,18 @@ def test_an_export_that_fails_leaves_the_earlier_one(tmp_path):
     with pytest.raises(OSError, match="disk gone"):
         write_png(tmp_path / "images", broken(), NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["images.npz"]
+
+
+def test_a_full_disk_is_told_and_what_a_kill_has_left_is_removed(tmp_path):
+    (tmp_path / ".images.1" / "class-0").mkdir(parents=True)
+
+    def full():
+        yield from batches(sizes=(5,))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WriteError, match="images cannot be written"):
+        write_png(tmp_path / "images", full(), NAMES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_is_its_image():
