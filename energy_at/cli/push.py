@@ -92,7 +92,7 @@ def read_shared(checkpoint: Path) -> Shared:
         InputError: if the checkpoint is none, or does not say of which net it is.
     """
     content, run, evaluation = read_checkpoint(checkpoint), run_of(str(checkpoint)), evaluation_of(checkpoint)
-    facts = facts_of(checkpoint, content, run, evaluation, data_state(content).get("class_names", ()))
+    facts = facts_of(checkpoint, content, run, evaluation, data_state(content))
     files = tuple(run / name for name in FILES if (run / name).is_file()) if run else ()
     return Shared(facts, load_net(checkpoint).state_dict(), evaluation, files)
 

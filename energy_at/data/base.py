@@ -98,12 +98,13 @@ class ImageData(L.LightningDataModule, ABC):
     def state_dict(self) -> dict[str, Any]:
         """How far the training loader came, so that a run resumed within an epoch continues with the next batch.
 
-        The classes' names too, which a net that is shared would lose with its data.
+        The classes' names and the augmentation too, which a net that is shared would lose with its data.
         """
         if self._training is None:
             return {}
-        about = {"global_batch": self._training.sampler.global_batch, "class_names": list(self.class_names)}
-        return self._training.state_dict() | about | {"held_out": self._held_out()}
+        about = {"class_names": list(self.class_names), "augmentation": self.augmentation if self.augment else ""}
+        counts = {"global_batch": self._training.sampler.global_batch, "held_out": self._held_out()}
+        return self._training.state_dict() | about | counts
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See ``state_dict``. Lightning restores a loader itself only if nobody asked for its length before.
@@ -179,6 +180,11 @@ class ImageData(L.LightningDataModule, ABC):
         )
         chosen = np.arange(len(labels)) if count is None else held_out(labels, count, seed)[1]
         return self._eval_loader(split, ChosenBatches(chosen, self.eval_batch_size))
+
+    @property
+    def augmentation(self) -> str:
+        """What ``augment`` does to a training image, in words."""
+        return f"shifted by up to {self.padding} pixel{'s' * (self.padding > 1)}" if self.padding else ""
 
     def title(self, split: Split) -> str:
         """What a split's images are called in a report."""

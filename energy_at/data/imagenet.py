@@ -116,6 +116,11 @@ class ImageNet(ImageData):
             return ImageShards(self.root, split)
         return listed(self.root / split, self.root / CACHE)
 
+    @property
+    def augmentation(self) -> str:
+        """See ``ImageData``."""
+        return "random crops of 8 to 100 % of the area, half of them mirrored"
+
     def labels(self, split: Split) -> np.ndarray:
         """See ``ImageData``."""
         stored, chosen = self._parts[split]

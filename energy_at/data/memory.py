@@ -140,6 +140,11 @@ class InMemoryData(ImageData):
         augmentation = (padding, self.flip, self.cutout > 0, transform, workers)
         return MemoryLoader(images, labels, sampler, *augmentation)
 
+    @property
+    def augmentation(self) -> str:
+        """See ``ImageData``."""
+        return ", ".join(filter(None, [super().augmentation, "half of them mirrored" if self.flip else ""]))
+
     def title(self, split: Split) -> str:
         """See ``ImageData``; "fog-3 test" under a corruption."""
         return f"{self.corruption} test" if split == "test" and self.corruption is not None else split

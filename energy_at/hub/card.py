@@ -21,6 +21,13 @@ SOURCES = {
     "DualAT": "arXiv:2510.13872",
 }
 RELATIVES = {"LinearDER": SOURCES["ELLE"]}  # what methods without a paper of their own owe most to
+BESIDE = {  # what stands in a recipe, whatever the method
+    "Recovery": "arXiv:2006.03089",
+    "AWP": "arXiv:2004.05884",
+    "CutMix": "arXiv:1905.04899",
+    "MixUp": "arXiv:1710.09412",
+    "cutout": "arXiv:1708.04552",
+}
 LENS = ("arXiv:2407.06315", "arXiv:2505.22486")  # adversarial training seen in energies
 UNSAID = "not said"
 TEXT = """\
@@ -84,7 +91,7 @@ def model_card(facts: Facts, repo: str | None, license: str | None, has_picture:
         accuracy=_accuracy_table(facts.accuracies, facts.protocol),
         picture=PICTURE if has_picture else "",
         license=escaped(license or UNSAID),
-        citation=_citation(facts.method),
+        citation=_citation(facts.method, re.findall(r"\w+", " ".join(facts.recipe.values()))),
     )
 
 
@@ -157,9 +164,11 @@ def _accuracy_table(rows: Sequence[Accuracy], protocol: str) -> str:
     return "\n".join(["| attack | ball | accuracy |", "|---|---|---|", *lines, "", f"Protocol: {protocol}."])
 
 
-def _citation(method: str) -> str:
+def _citation(method: str, recipe: Sequence[str]) -> str:
     owed = [papers[method] for papers in (SOURCES, RELATIVES) if method in papers]
-    whose = (
-        f"{escaped(method)}'s paper and those of its energies" if method in SOURCES else "the papers that it rests on"
-    )
-    return f"{whose}: {', '.join(dict.fromkeys([*owed, *LENS]))}"
+    beside = [paper for name, paper in BESIDE.items() if name in recipe]
+    papers = ", ".join(dict.fromkeys([*owed, *beside, *LENS]))
+    if method not in SOURCES:
+        return f"the papers that it rests on: {papers}"
+    others = ", those of what was used with it and of" if beside else " and those of"
+    return f"{escaped(method)}'s paper{others} its energies: {papers}"

@@ -1,7 +1,7 @@
 """What is known of a trained net: from its checkpoint, and from the files of its run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def facts_of(
     content: Mapping[str, Any],
     run: Path | None,
     evaluation: Mapping[str, Any] | None = None,
-    class_names: Sequence[str] = (),
+    about_data: Mapping[str, Any] | None = None,
 ) -> Facts:
     """Gather them.
 
@@ -87,7 +87,8 @@ def facts_of(
         content: of it.
         run: folder of its training; None if it was moved away from there.
         evaluation: see ``evaluation_of``.
-        class_names: in the order of the logits.
+        about_data: what the data module has said of itself: "class_names", in the order of the logits, and
+            "augmentation".
 
     Raises:
         InputError: if it was written by no training of this package, or a file of the run is damaged.
@@ -95,7 +96,8 @@ def facts_of(
     arguments = content.get("hyper_parameters", {})
     if "_class_path" not in arguments or not isinstance(arguments.get("net"), Mapping):
         raise InputError(f"{checkpoint} does not say of which net it is; share one that energy-at fit has left")
-    data, start, recipe = _from_config(run, arguments)
+    about_data = about_data or {}
+    data, start, recipe = _from_config(run, arguments, about_data.get("augmentation", ""))
     start = start or arguments.get("classifier") or ""
     measured = evaluated(evaluation) if evaluation else tested(checkpoint, int(content["epoch"]), run)
     accuracies, protocol = measured or ((), "")
@@ -104,7 +106,7 @@ def facts_of(
         method=short(arguments["_class_path"]),
         attack=arguments.get("attack") or {},
         data=data,
-        class_names=tuple(class_names),
+        class_names=tuple(about_data.get("class_names", ())),
         epochs=int(content["epoch"]) + 1,
         accuracies=accuracies,
         protocol=protocol,
@@ -163,14 +165,15 @@ def _ball(settings: Mapping[str, Any]) -> str:
     return " ".join(str(settings[key]) for key in ("norm", "eps") if settings.get(key) is not None)
 
 
-def _from_config(run: Path | None, arguments: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
+def _from_config(run: Path | None, arguments: Mapping[str, Any], augmentation: str) -> tuple[str, str, dict[str, str]]:
     """Class of the data module, what the training began with, and the recipe; what no config says is empty."""
     path = run / "config.yaml" if run else None
     if path is None or not path.is_file():
-        return "", "", recipe_of(arguments, {})
+        return "", "", recipe_of(arguments, {}, augmentation)
     with readable(path, REMEDY):
         config = yaml.safe_load(path.read_text())
-        return short(config["data"]["class_path"]), config.get("start_from") or "", recipe_of(arguments, config)
+        recipe = recipe_of(arguments, config, augmentation)
+        return short(config["data"]["class_path"]), config.get("start_from") or "", recipe
 
 
 def _json(path: Path) -> Any:

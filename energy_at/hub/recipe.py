@@ -10,18 +10,19 @@ ELSEWHERE |= {"channels_last", "micro_batch", "cuda_graph", "compile"}
 CALLBACKS = {"EMAWeightAveraging", "WeightAveraging", "StochasticWeightAveraging", "SWA", "Recovery"}  # change weights
 
 
-def recipe_of(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+def recipe_of(arguments: Mapping[str, Any], config: Mapping[str, Any], augmentation: str = "") -> dict[str, str]:
     """Settings of objective, images and optimizer, and callbacks that change the weights: each where there is any.
 
     Args:
         arguments: of the training module, as its checkpoint describes it.
         config: of the run; empty if nobody has it.
+        augmentation: of the images, in words.
     """
     model, data, trainer = (_arguments(config, "model"), _arguments(config, "data"), config.get("trainer") or {})
     objective = {name: value for name, value in arguments.items() if not (name.startswith("_") or name in ELSEWHERE)}
     parts = {
         "objective": [_named(name, value) for name, value in objective.items()],
-        "images": list(_images(data)),
+        "images": list(_images(data, augmentation)),
         "optimizer": [_told(model.get("optimizer")), _told(arguments.get("schedule")), _told(trainer.get("precision"))],
         "callbacks": [_told(each) for each in _callbacks(trainer) if short(each["class_path"]) in CALLBACKS],
     }
@@ -42,15 +43,14 @@ def _callbacks(trainer: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     return [each for each in (given if isinstance(given, list) else [given]) if "class_path" in each]
 
 
-def _images(data: Mapping[str, Any]) -> Iterator[str]:
+def _images(data: Mapping[str, Any], augmentation: str) -> Iterator[str]:
     if data.get("train_size"):
         yield f"{data['train_size']} of them"
     if data.get("synthetic"):
         yield f"synthetic ones beside them, a share of {data.get('synthetic_fraction')}"
     if data.get("batch_size"):
         yield f"batches of {data['batch_size']} a process"
-    if data.get("augment"):
-        yield "shifted or cropped, and mirrored where the data set is"
+    yield augmentation
     yield from (_named(name, data.get(name)) for name in ("cutout", "transform", "mix"))
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from energy_at.data import Digits, ImageNet
+from energy_at.data import Digits, ImageFolder, ImageNet
 from energy_at.types import InputError
-from tests.data.standins import write_imagenet
+from tests.data.standins import write_image_folder, write_imagenet
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -49,3 +49,20 @@ def test_files_are_read_in_the_same_order(tmp_path):
 def test_what_is_not_there_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         Digits().batches(*arguments)
+
+
+def test_what_augmentation_does_is_kept_in_words(tmp_path):
+    def told(data):
+        data.setup("fit")
+        data.train_dataloader()
+        return data.state_dict()["augmentation"]
+
+    assert (told(Digits(augment=True)), told(Digits())) == ("shifted by up to 1 pixel", "")
+    mirrored, few = "half of them mirrored", {"batch_size": 2, "val_size": 2, "num_workers": 0}
+    write_image_folder(tmp_path / "few")
+    assert told(ImageFolder(tmp_path / "few", **few)) == f"shifted by up to 4 pixels, {mirrored}"
+    assert told(ImageFolder(tmp_path / "few", padding=0, **few)) == mirrored
+    assert told(ImageFolder(tmp_path / "few", padding=2, flip=False, **few)) == "shifted by up to 2 pixels"
+    write_imagenet(tmp_path)
+    cropped = told(ImageNet(tmp_path, num_classes=3, image_size=32, resize=36, **few))
+    assert cropped == f"random crops of 8 to 100 % of the area, {mirrored}"

@@ -232,7 +232,7 @@ def test_a_card_says_how_the_net_was_trained(tmp_path):
     recipe = json.loads((tmp_path / "shared" / "config.json").read_text())["training"]
     assert recipe["objective"].startswith("weight 4.0, terms marginal, penalty squared, reference start")
     assert recipe["objective"].endswith("attack_mode train, label_smoothing 0.1, awp AWP(gamma 0.005, warmup 10)")
-    batches = "200 of them, batches of 64 a process, shifted or cropped, and mirrored where the data set is"
+    batches = "200 of them, batches of 64 a process, shifted by up to 1 pixel"
     assert recipe["images"] == f"{batches}, mix CutMix(alpha 1.0)"
     sgd = "SGD(lr 0.1, momentum 0.9, weight_decay 0.0005)"
     assert recipe["optimizer"] == f"{sgd}, Piecewise(drops [0.5, 0.75], gamma 0.1)"
@@ -270,6 +270,14 @@ def test_every_method_has_a_card_that_cites_what_it_rests_on(method):
     assert cited.endswith("arXiv:2407.06315, arXiv:2505.22486.") or method == "DER"
     assert (f"{method}'s paper" in cited) == (method not in {"LinearDER", "Mine"})
     assert ("arXiv:2401.11618" in cited) == (method in {"ELLE", "LinearDER"})
+
+
+def test_a_card_cites_what_was_used_beside_the_method():
+    recipe = {"objective": "beta 6.0, awp AWP(gamma 0.005)", "images": "cutout 16", "callbacks": "Recovery()"}
+    text = model_card(dataclasses.replace(FACTS, recipe=recipe), None, None, False)
+    others = "arXiv:2006.03089, arXiv:2004.05884, arXiv:1708.04552"
+    whose = "TRADES's paper, those of what was used with it and of its energies"
+    assert f"Please cite {whose}: arXiv:1901.08573, {others}, arXiv:2407.06315, arXiv:2505.22486." in text
 
 
 def test_what_users_have_named_is_text_in_a_card():
