@@ -20,26 +20,29 @@ def net():
     return ConvNet().double().eval()
 
 
-def plain(model, x, step_size, eps, steps):
+def plain(model, x, step_size, eps, steps, temperature=1.0):
     """One image at a time, differentiable."""
     moved = []
     for image in x:
         now = image
         for _ in range(steps):
-            energy = -torch.logsumexp(model(now[None])[0], dim=0)
+            energy = -temperature * torch.logsumexp(model(now[None])[0] / temperature, dim=0)
             (grad,) = torch.autograd.grad(energy, now if now.requires_grad else now.requires_grad_(), create_graph=True)
-            offset = now - step_size * grad / (grad * grad).sum().sqrt() - image
+            offset = (now - step_size * grad / (grad * grad).sum().sqrt()).clamp(0, 1) - image
             length = (offset * offset).sum().sqrt()
-            now = (image + (offset * eps / length if length > eps else offset)).clamp(0, 1)
+            now = image + (offset * eps / length if length > eps else offset)
         moved.append(now)
     return torch.stack(moved)
 
 
-@pytest.mark.parametrize(("step_size", "eps", "steps"), [(0.3, 1.0, 1), (0.3, 0.2, 1), (0.2, 0.5, 4)])
-def test_images_and_their_gradient_are_those_of_the_formula(step_size, eps, steps):
+@pytest.mark.parametrize(
+    ("step_size", "eps", "steps", "temperature"),
+    [(0.3, 1.0, 1, 1.0), (0.3, 0.2, 1, 1.0), (0.2, 0.5, 4, 1.0), (2.0, 1.0, 3, 1.0), (0.3, 1.0, 2, 5.0)],
+)
+def test_images_and_their_gradient_are_those_of_the_formula(step_size, eps, steps, temperature):
     ours, theirs = X.clone().requires_grad_(), X.clone().requires_grad_()
-    defended = EnergyDescent(net(), step_size, eps, steps)
-    expected = plain(net(), theirs, step_size, eps, steps)
+    defended = EnergyDescent(net(), step_size, eps, steps, temperature=temperature)
+    expected = plain(net(), theirs, step_size, eps, steps, temperature)
     torch.testing.assert_close(defended.descend(X), expected.detach(), rtol=1e-9, atol=1e-12)
     F.cross_entropy(defended(ours), Y).backward()
     F.cross_entropy(net()(expected), Y).backward()
@@ -133,7 +136,12 @@ def test_autoattack_takes_the_defended_net():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"step_size": -1}, "step_size is -1"), ({"eps": float("inf")}, "eps is inf"), ({"steps": -1}, "steps: 1")],
+    [
+        ({"step_size": -1}, "step_size is -1"),
+        ({"eps": float("inf")}, "eps is inf"),
+        ({"steps": -1}, "steps: 1"),
+        ({"temperature": 0}, "temperature is 0, but it is finite and above 0"),
+    ],
 )
 def test_bad_values_are_refused(options, words):
     with pytest.raises(InputError, match=words):

@@ -219,6 +219,7 @@ def test_a_defense_stands_before_the_net_and_says_how_to_judge_it(folder, capsys
         "eps": 0.3,
         "steps": 1,
         "backward": "exact",
+        "temperature": 1.0,
     }
 
 
