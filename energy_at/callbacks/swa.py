@@ -1,5 +1,6 @@
 """Stochastic weight averaging for robust overfitting."""
 
+from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
@@ -7,6 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import WeightAveraging
 
 from energy_at.types import require
+from energy_at.undeclared import callbacks_of
 
 
 class SWA(WeightAveraging):
@@ -21,13 +23,18 @@ class SWA(WeightAveraging):
         start: share of the epochs that are trained before averaging begins, in [0, 1).
 
     Raises:
-        InputError: if ``start`` is out of its range.
+        InputError: if ``start`` is out of its range; when it is set up, if another callback averages weights too.
     """
 
     def __init__(self, start: float = 0.5) -> None:
         super().__init__()
         require(0 <= start < 1, f"start is {start}, but it is a share of the epochs in [0, 1); write start: 0.5")
         self.start = start
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See Lightning."""
+        check_averages(callbacks_of(trainer))
+        super().setup(trainer, pl_module, stage)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """After epochs alone."""
@@ -47,3 +54,13 @@ class SWA(WeightAveraging):
         if self._average_model is not None and not trainer.sanity_checking:
             self.on_train_epoch_end(trainer, pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
+
+
+def check_averages(callbacks: Iterable[L.Callback]) -> None:
+    """Refuse two averages of the weights: each puts its own in the other's place, and training goes on from there.
+
+    Raises:
+        InputError: naming them.
+    """
+    names = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
+    require(len(names) < 2, f"{' and '.join(names)} each average the weights, and spoil each other's; leave one out")

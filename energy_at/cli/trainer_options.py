@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import (
 )
 
 from energy_at.callbacks.energy_logger import metric_names
+from energy_at.callbacks.swa import check_averages
 from energy_at.types import require
 
 JUDGED = ("clean_acc", "robust_acc", "single_step_acc")
@@ -39,12 +40,13 @@ def check_trainer(options: Namespace) -> None:
 
 
 def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) -> None:
-    """Refuse what would end a training after its first epoch, or be lost: a metric that nobody logs, or an average.
+    """Refuse what would end a training after its first epoch, or be lost: a metric that nobody logs, or averages.
 
     Raises:
         InputError: naming the callback.
     """
     callbacks = list(callbacks)
+    check_averages(callbacks)
     for callback in callbacks:
         no_rate = "LearningRateFinder sets an attribute of the module, but here the rate is the optimizer's"
         require(not isinstance(callback, LearningRateFinder), f"{no_rate}; try some by --model.optimizer.lr")

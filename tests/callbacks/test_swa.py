@@ -3,6 +3,7 @@
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from energy_at import FGSM, SWA, Digits, InputError, SmallNet, StandardAT
 
@@ -86,3 +87,9 @@ def test_without_validation_it_is_the_same_mean(start, epochs, first, tmp_path):
 def test_a_share_out_of_range_is_refused(start):
     with pytest.raises(InputError, match="it is a share of the epochs"):
         SWA(start)
+
+
+def test_two_averages_are_refused():
+    trainer = L.Trainer(max_epochs=1, logger=False, callbacks=[EMAWeightAveraging(), SWA()])
+    with pytest.raises(InputError, match="EMAWeightAveraging and SWA each average the weights"):
+        trainer.fit(StandardAT(SmallNet(num_classes=10, width=4), attack=FGSM(eps=0.1)), Digits())

@@ -213,6 +213,10 @@ def test_print_config_shows_everything(capsys):
             "trainer.strategy spawn is for notebooks, its processes end before the test; write ddp",
         ),
         (
+            ["-c", "parts/ema.yaml", "-c", "parts/swa.yaml"],
+            "EMAWeightAveraging and SWA each average the weights, and spoil each other's; leave one out",
+        ),
+        (
             ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.1"],
             "StochasticWeightAveraging averages after the last checkpoint, so that nothing judges the average; write",
         ),
