@@ -30,6 +30,7 @@ class EnergyPlot(L.Callback):
         self.filename = filename
         self.seconds = seconds
         self.rows: list[dict[str, float]] = []
+        self._validated = False
         self._drawn_at = time.monotonic()
         self._folder: str | None = None
 
@@ -37,10 +38,16 @@ class EnergyPlot(L.Callback):
         """Ask for the run's folder; all processes have to ask together."""
         self._folder = trainer.log_dir
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the epoch has validation's numbers; those of an earlier one stay among the trainer's."""
+        self._validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the epoch's numbers."""
+        validated, self._validated = self._validated, False
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        own = {key: value for key, value in metrics.items() if validated or not key.startswith("val/")}
+        self.rows.append({"epoch": trainer.current_epoch, **own})
         if time.monotonic() - self._drawn_at > self.seconds:
             self.draw(trainer)
 

@@ -20,8 +20,9 @@ class OverfittingMonitor(L.Callback):
     It says so by a warning, and by an alert of W&B where the run is logged there.
 
     It judges by the validation step's multi-step attack (see ``energy_at.evaluation.overfitting`` for the rules), since
-    a regulariser can hold dE of the training attack near 0 while the net breaks beside it. Epochs of the module's
-    ``eps_warmup`` are not judged: the net has not been trained against that attack yet. The epochs are logged as
+    a regulariser can hold dE of the training attack near 0 while the net breaks beside it. Epochs without validation
+    are not judged, nor those of the module's ``eps_warmup``, in which the net has not been trained against that attack
+    yet: where ``patience`` counts epochs, it counts judged ones. The epochs are logged as
     ``overfitting/catastrophic_epoch`` and ``overfitting/robust_epoch``, those of the warm-up have a 1 in
     ``overfitting/warm_up``. Any LightningModule's training is judged whose validation logs ``val/robust_acc`` and
     ``val/single_step_acc``; of one that does not, a warning says so.
@@ -60,10 +61,12 @@ class OverfittingMonitor(L.Callback):
         self.catastrophic_epoch: int | None = None
         self.robust_epoch: int | None = None
         self.history: list[Epoch] = []
-        self._told = False
+        self.epochs: list[int] = []  # that were judged
+        self._told = self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say so, where there is nothing to judge."""
+        """Note that there is something to judge; say so, where there is nothing."""
+        self._validated = not trainer.sanity_checking
         if trainer.sanity_checking or self._told or trainer.callback_metrics.keys() >= JUDGED:
             return
         self._told = True
@@ -75,11 +78,13 @@ class OverfittingMonitor(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judge the epoch that validation has just measured."""
         metrics = trainer.callback_metrics
-        if not metrics.keys() >= JUDGED:
+        validated, self._validated = self._validated, False  # else the numbers are of an earlier epoch
+        if not (validated and metrics.keys() >= JUDGED):
             return
         if trainer.current_epoch < getattr(pl_module, "eps_warmup", 0):
             pl_module.log("overfitting/warm_up", 1.0)
             return
+        self.epochs.append(trainer.current_epoch)
         self.history.append(
             Epoch(
                 robust_acc=float(metrics["val/robust_acc"]),
@@ -90,7 +95,7 @@ class OverfittingMonitor(L.Callback):
             )
         )
         if self.catastrophic_epoch is None and self._overfits_catastrophically():
-            self.catastrophic_epoch = trainer.current_epoch - self.patience + 1
+            self.catastrophic_epoch = self.epochs[-self.patience]
             words = self._catastrophic_words() + remedy(trainer, pl_module)
             announce(trainer, CATASTROPHIC, words, self.stop, "overfitting.stop")
         elif self._may_overfit_robustly() and robust(self.history, self.tolerance, patience=self.robust_patience):
@@ -102,6 +107,7 @@ class OverfittingMonitor(L.Callback):
         """The history, so that a resumed run judges by all of it."""
         return {
             "history": [asdict(epoch) for epoch in self.history],
+            "epochs": self.epochs,
             "catastrophic_epoch": self.catastrophic_epoch,
             "robust_epoch": self.robust_epoch,
         }
@@ -109,6 +115,7 @@ class OverfittingMonitor(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See ``state_dict``."""
         self.history = [Epoch(**epoch) for epoch in state_dict["history"]]
+        self.epochs = state_dict.get("epochs", list(range(len(self.history))))  # which earlier versions did not keep
         self.catastrophic_epoch = state_dict["catastrophic_epoch"]
         self.robust_epoch = state_dict["robust_epoch"]
 

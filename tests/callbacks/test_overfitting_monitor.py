@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 
-from energy_at import FGSM, PGD, Digits, EnergyLogger, InputError, OverfittingMonitor, StandardAT, read_run
+from energy_at import FGSM, PGD, Digits, EnergyLogger, EnergyPlot, InputError, OverfittingMonitor, StandardAT, read_run
 from energy_at.callbacks import Recovery
 from energy_at.callbacks.overfitting_monitor import remedy
 from energy_at.loggers import CSVLogger
@@ -104,6 +104,31 @@ def test_any_module_is_judged_by_what_it_logs_or_told_what_that_is(names, recwar
     assert (len(told), len(monitor.history)) == ((0, 3) if len(names) == 2 else (1, 0))
 
 
+class Broken(Silent):
+    """Withstands single steps alone, as its validation tells."""
+
+    def validation_step(self, batch, batch_idx):
+        self.log_dict({"val/robust_acc": 0.0, "val/single_step_acc": 0.9})
+
+
+def test_epochs_without_validation_are_not_judged():
+    monitor, plot = OverfittingMonitor(stop=True), EnergyPlot()
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = L.Trainer(
+        max_epochs=9,
+        limit_train_batches=1,
+        check_val_every_n_epoch=3,
+        callbacks=[monitor, plot],
+        enable_model_summary=False,
+        **quiet,
+    )
+    trainer.fit(Broken(), Digits(batch_size=32))
+    assert monitor.epochs == [2, 5]
+    assert (monitor.catastrophic_epoch, trainer.current_epoch) == (2, 6)
+    assert [row["epoch"] for row in plot.rows if "val/robust_acc" in row] == [2, 5]
+    assert len(plot.rows) == 6
+
+
 def test_the_warm_up_is_not_judged(tmp_path):
     """The net breaks under an attack that it has not been trained against yet, which is no overfitting."""
     monitor, logger = OverfittingMonitor(), CSVLogger(tmp_path)
@@ -118,7 +143,7 @@ def test_its_state_is_plain_and_returns():
     trained(FGSM(eps=0.2), 2, monitor, limit_train_batches=2)
     restored = OverfittingMonitor()
     restored.load_state_dict(monitor.state_dict())
-    assert restored.history == monitor.history
+    assert (restored.history, restored.epochs) == (monitor.history, [0, 1])
     assert len(monitor.state_dict()["history"]) == 2
 
 
