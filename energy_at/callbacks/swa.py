@@ -1,7 +1,7 @@
 """Stochastic weight averaging for robust overfitting."""
 
 from collections.abc import Iterable
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import lightning as L
@@ -23,7 +23,8 @@ class SWA(WeightAveraging):
         start: share of the epochs that are trained before averaging begins, in [0, 1).
 
     Raises:
-        InputError: if ``start`` is out of its range; when it is set up, if another callback averages weights too.
+        InputError: if ``start`` is out of its range; when it is set up, if another callback averages weights too; when
+            the training begins, if nobody knows how long it is.
     """
 
     def __init__(self, start: float = 0.5) -> None:
@@ -36,6 +37,12 @@ class SWA(WeightAveraging):
         check_averages(callbacks_of(trainer))
         super().setup(trainer, pl_module, stage)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """See Lightning."""
+        told = "SWA begins at a share of the epochs, and this training has no end; write trainer.max_epochs"
+        require(trainer.estimated_stepping_batches < inf, told)
+        super().on_train_start(trainer, pl_module)
+
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """After epochs alone."""
         return epoch_idx is not None
@@ -45,15 +52,25 @@ class SWA(WeightAveraging):
         if trainer.current_epoch <= self._latest_update_epoch:
             return
         average = self._average_model
-        if average is not None and trainer.current_epoch <= ceil(self.start * (trainer.max_epochs or 0)):
+        if average is not None and self._copies(trainer):
             average.n_averaged.zero_()  # what follows copies
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Validation judges the mean, this epoch's weights included."""
-        if self._average_model is not None and not trainer.sanity_checking:
-            self.on_train_epoch_end(trainer, pl_module)
+        """Validation judges the mean, at an epoch's end with this epoch's weights, and before it begins the weights."""
+        average = self._average_model
+        if average is not None and not trainer.sanity_checking:
+            if trainer.is_last_batch:
+                self.on_train_epoch_end(trainer, pl_module)
+            elif self._copies(trainer):
+                average.n_averaged.zero_()
+                average.update_parameters(pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
+
+    def _copies(self, trainer: L.Trainer) -> bool:
+        """Whether the mean is as yet the weights themselves, with which it begins."""
+        steps = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)  # of an epoch
+        return trainer.current_epoch <= ceil(self.start * trainer.estimated_stepping_batches / steps)
 
 
 def check_averages(callbacks: Iterable[L.Callback]) -> None:

@@ -92,7 +92,8 @@ def _length(trainer: L.Trainer) -> str:
     size = getattr(datamodule_of(trainer), "batch_size", None)
     each = f"{steps:,} steps" + (f" of {size * trainer.world_size} images" if size else "")
     begun = f", from epoch {trainer.current_epoch} on" if trainer.current_epoch else ""
-    epochs = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"
+    told = {1: "1 epoch", -1: "any number of epochs"}
+    epochs = told.get(trainer.max_epochs or -1, f"{trainer.max_epochs} epochs")
     return f"{epochs} of {each}{begun}"
 
 

@@ -19,7 +19,7 @@ from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
-from energy_at.modules.parts import built, check_parts, sgd, warn_of_a_foreign_loss
+from energy_at.modules.parts import built, check_parts, sgd, steps_of, warn_of_a_foreign_loss
 from energy_at.modules.precision import check_precision
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
@@ -215,11 +215,11 @@ class AdversarialTraining(Judging):
         """The optimizer, and the schedule stepped after every update.
 
         Raises:
-            InputError: if the optimizer refuses its arguments.
+            InputError: if the optimizer refuses its arguments, or a schedule is to have no end.
         """
         made: dict[str, Any] = {"optimizer": built(self.optimizer, self.parameters())}
         if self.schedule is not None:
-            scheduler = self.schedule(made["optimizer"], int(self.trainer.estimated_stepping_batches))
+            scheduler = self.schedule(made["optimizer"], steps_of(self.trainer))
             made["lr_scheduler"] = {"scheduler": scheduler, "interval": "step"}
         return made
 

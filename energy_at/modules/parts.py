@@ -1,7 +1,9 @@
 """What a training is made of, looked at when it is given, and its optimizer."""
 
 from collections.abc import Iterable
+from math import inf
 
+import lightning as L
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
@@ -26,6 +28,18 @@ def built(optimizer: OptimizerCallable, params: Iterable[nn.Parameter]) -> Optim
         return optimizer(params)
     except (ValueError, TypeError) as error:
         raise InputError(f"the optimizer refuses its arguments: {error}; change model.optimizer") from error
+
+
+def steps_of(trainer: L.Trainer) -> int:
+    """Updates of a whole training.
+
+    Raises:
+        InputError: if it has no end.
+    """
+    steps = trainer.estimated_stepping_batches
+    told = "a schedule has to know how long is trained; write trainer.max_epochs or max_steps, or model.schedule: null"
+    require(steps < inf, told)
+    return int(steps)
 
 
 def check_parts(net: object, *others: object) -> None:

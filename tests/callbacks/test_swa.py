@@ -64,6 +64,28 @@ def test_the_mean_begins_at_its_share_and_is_what_is_judged_and_kept(tmp_path):
     assert not torch.equal(after[2]["linear.weight"], after[3]["linear.weight"])
 
 
+def test_validation_within_an_epoch_judges_and_takes_nothing_of_it(tmp_path):
+    watching = Watching()
+    options = {"default_root_dir": tmp_path, "limit_val_batches": 1, "val_check_interval": 1}
+    _, module = fitted(0.5, 4, watching, enable_checkpointing=False, **options)
+    after, judged = watching.after, watching.judged
+    assert len(after) == len(judged) == 8
+    for i in range(6):
+        assert_same(judged[i], after[i])
+    assert_same(judged[6], after[5])
+    assert_same(judged[7], mean([after[5], after[7]]))
+    assert_same(module.net.state_dict(), mean([after[5], after[7]]))
+
+
+def test_its_start_is_a_share_of_what_is_trained_and_has_to_be_known(tmp_path):
+    watching = AfterEpochs()
+    few = {"default_root_dir": tmp_path, "limit_val_batches": 0, "enable_checkpointing": False}
+    _, module = fitted(0.5, 40, watching, max_steps=8, **few)
+    assert_same(module.net.state_dict(), mean(watching.after[2:]))
+    with pytest.raises(InputError, match="this training has no end"):
+        fitted(0.5, -1, AfterEpochs(), **few)
+
+
 class AfterEpochs(L.Callback):
     """Keeps the weights after every epoch of a training without validation."""
 

@@ -213,6 +213,10 @@ def test_print_config_shows_everything(capsys):
             "trainer.strategy spawn is for notebooks, its processes end before the test; write ddp",
         ),
         (
+            ["--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01"],
+            "a schedule has to know how long is trained; write trainer.max_epochs or max_steps, or model.schedule: null",
+        ),
+        (
             ["-c", "parts/ema.yaml", "-c", "parts/swa.yaml"],
             "EMAWeightAveraging and SWA each average the weights, and spoil each other's; leave one out",
         ),
