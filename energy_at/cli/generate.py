@@ -21,7 +21,7 @@ from energy_at.evaluation.runner import exact
 from energy_at.files import write_file
 from energy_at.generation import ClassInit, LangevinSampler
 from energy_at.generation.batch_files import BatchFiles
-from energy_at.generation.quality.tradeoff import Sweep
+from energy_at.generation.quality.tradeoff import Sweep, check_scaled
 from energy_at.generation.run import OnBatch, Recipe, run
 from energy_at.types import require
 
@@ -72,6 +72,8 @@ def generate(
     unknown = next((label for label in classes or () if label not in range(data.num_classes)), None)
     require(unknown is None, f"there is no class {unknown}; write classes from 0 to {data.num_classes - 1}")
     require(sweep is None or judge is not None, "sweep needs a judge; give judge: another classifier's checkpoint")
+    if sweep:
+        check_scaled(init)
     fabric, net, ckpt_path, folder, channels_last = opened(data, "generation", {}, **subject)
     judges = Judges(None, None)
     if fabric.is_global_zero:

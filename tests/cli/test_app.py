@@ -214,7 +214,7 @@ def test_print_config_shows_everything(capsys):
         ),
         (
             ["--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01"],
-            "a schedule has to know how long is trained; write trainer.max_epochs or max_steps, or model.schedule: null",
+            "a schedule has to know how long is trained; write trainer.max_epochs or max_steps, or model.schedule",
         ),
         (
             ["-c", "parts/ema.yaml", "-c", "parts/swa.yaml"],

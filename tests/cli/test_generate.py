@@ -333,6 +333,7 @@ def test_images_too_large_for_memory_are_fitted_to_in_part(folder, capsys, monke
         (["--features=absent.absent"], "absent.absent cannot be imported"),
         (["--features=inception", "--inception_weights=absent.pth"], "there is no file absent.pth"),
         (["--sweep.n=20"], "sweep needs a judge"),
+        (["--sweep.n=20", "--judge=judge.pth", "--init=UniformInit"], "UniformInit has no scale; draw this curve"),
         (["--save=jpg"], "save"),
         (["--stepz=3"], "there is no option --stepz=3"),
     ],

@@ -12,6 +12,7 @@ from energy_at.generation.chain import Snapshots, to_bytes
 from energy_at.generation.quality.features import Features, extract
 from energy_at.generation.quality.judge import judged
 from energy_at.generation.run import Recipe
+from energy_at.generation.starts import ClassInit
 from energy_at.types import require, require_count
 
 Options = TypeVar("Options")
@@ -78,14 +79,23 @@ def tradeoff(
     Raises:
         InputError: if the starting points have no scale.
     """
-    kind = type(recipe.init).__name__
-    require(hasattr(recipe.init, "scale"), f"{kind} has no scale; draw this curve from ClassPCA or LocalPCA")
+    check_scaled(recipe.init)
     for scale in sweep.scales:
         at_scale = recipe._replace(init=_with(recipe.init, scale=scale))
         features, taken = features_after(at_scale, sweep.steps, sweep.n, judge, device, batch_size)
         for limit in sorted(set(sweep.steps)):
             mean_steps = float(taken.clamp(max=limit).double().mean())
             yield Point(scale, limit, mean_steps, *judged(features[limit], real))
+
+
+def check_scaled(init: ClassInit) -> None:
+    """Refuse starting points of which no curve can be drawn.
+
+    Raises:
+        InputError: if they have no scale.
+    """
+    told = f"{type(init).__name__} has no scale; draw this curve from ClassPCA or LocalPCA"
+    require(hasattr(init, "scale"), told)
 
 
 def features_after(
