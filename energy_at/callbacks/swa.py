@@ -40,7 +40,7 @@ class SWA(WeightAveraging):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """See Lightning."""
         told = "SWA begins at a share of the epochs, and this training has no end; write trainer.max_epochs"
-        require(trainer.estimated_stepping_batches < inf, told)
+        require(_epochs(trainer) < inf, told)
         super().on_train_start(trainer, pl_module)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -69,8 +69,13 @@ class SWA(WeightAveraging):
 
     def _copies(self, trainer: L.Trainer) -> bool:
         """Whether the mean is as yet the weights themselves, with which it begins."""
-        steps = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)  # of an epoch
-        return trainer.current_epoch <= ceil(self.start * trainer.estimated_stepping_batches / steps)
+        return trainer.current_epoch <= ceil(self.start * _epochs(trainer))
+
+
+def _epochs(trainer: L.Trainer) -> float:
+    """Of the whole training, which ``max_steps`` may end within."""
+    steps = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    return min((each for each in (trainer.max_epochs or 0, trainer.max_steps / steps) if each > 0), default=inf)
 
 
 def check_averages(callbacks: Iterable[L.Callback]) -> None:
