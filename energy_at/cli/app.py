@@ -134,12 +134,13 @@ class EnergyCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what the trainer cannot do; name the run's folder, and find a SLURM job's checkpoint."""
         config = self.config[self.config.subcommand]
-        check_trainer(config.trainer)
-        place_run(config, trains=self.config.subcommand == "fit")
+        trains = self.config.subcommand == "fit"
+        check_trainer(config.trainer, trains)
+        place_run(config, trains)
         self.job = job_of(config, partial(self.parser.dump, self.config, skip_unset=False))
-        if self.job is not None and self.config.subcommand == "fit":
+        if self.job is not None and trains:
             config.ckpt_path = str(self.job.newest_checkpoint() or "") or config.ckpt_path
-        self.checkpoint = looked_at(config, self.config.subcommand == "fit", self.job.run if self.job else None)
+        self.checkpoint = looked_at(config, trains, self.job.run if self.job else None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Lightning's, which goes on from the newest checkpoint in its folder: so a SLURM job has one of its own."""

@@ -14,16 +14,21 @@ from lightning.pytorch.callbacks import (
 
 from energy_at.callbacks.energy_logger import metric_names
 from energy_at.callbacks.swa import check_averages
-from energy_at.types import require
+from energy_at.types import require, require_count
 
 JUDGED = ("clean_acc", "robust_acc", "single_step_acc")
 FURTHER = ("train/", "train_step/", "overfitting/", "lr", "epoch", "step")  # which depend on callbacks and objective
 OWN = ("energy_at.", "lightning.")
+LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")  # of a training
 IN_NOTEBOOKS = ("fork", "notebook", "spawn")  # strategies whose processes take all they know with them
 
 
-def check_trainer(options: Namespace) -> None:
+def check_trainer(options: Namespace, trains: bool) -> None:
     """Refuse a trainer without checkpoints or that could not judge them, and a callback that is asked for twice.
+
+    Args:
+        options: of the trainer.
+        trains: whether it is to train; one that has nothing to do is refused too.
 
     Raises:
         InputError: naming the option.
@@ -31,6 +36,9 @@ def check_trainer(options: Namespace) -> None:
     for name, kept in {"enable_checkpointing": True, "barebones": False}.items():
         refused = f"trainer.{name} leaves out the checkpoints, which a training ends by judging; write {kept}"
         require(options[name] in (None, kept), refused)
+    for name in LENGTHS if trains else ():
+        require(options[name] != 0, f"with trainer.{name} 0 nothing is trained; write at least 1, or leave it out")
+    require_count("trainer.accumulate_grad_batches", options.accumulate_grad_batches, 1)
     _check_strategy(options.strategy)
     callbacks = all_of(options.callbacks)
     for i, callback in enumerate(callbacks):

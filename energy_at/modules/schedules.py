@@ -21,7 +21,7 @@ class Schedule(Described, ABC):
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         """A scheduler that is stepped after every optimizer step."""
-        return _FactorLR(optimizer, lambda step: self.factor(step / total_steps))
+        return _FactorLR(optimizer, lambda step: self.factor(step / max(1, total_steps)))
 
     @abstractmethod
     def factor(self, progress: float) -> float:

@@ -213,6 +213,12 @@ def test_print_config_shows_everything(capsys):
             "trainer.strategy spawn is for notebooks, its processes end before the test; write ddp",
         ),
         (
+            ["--trainer.accumulate_grad_batches=0"],
+            "trainer.accumulate_grad_batches is 0, but it counts from 1; write for example trainer.accumulate_grad_bat",
+        ),
+        (["--trainer.max_steps=0"], "with trainer.max_steps 0 nothing is trained; write at least 1, or leave it out"),
+        (["--trainer.limit_train_batches=0.0"], "with trainer.limit_train_batches 0 nothing is trained; write at"),
+        (
             ["--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01"],
             "a schedule has to know how long is trained; write trainer.max_epochs or max_steps, or model.schedule",
         ),
