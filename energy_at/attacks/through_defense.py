@@ -35,7 +35,8 @@ class ThroughDefense(AroundAnother):
     def _seen(self, net: Any) -> nn.Module:
         require(
             hasattr(net, "through_identity"),
-            f"{type(net).__name__} is no defended net; give evaluate --defense, or leave ThroughDefense out",
+            f"{type(net).__name__} is no defended net; give evaluate --defense (a --source has none),"
+            " or leave ThroughDefense out",
         )
         seen: nn.Module = net.net if self.way == "around" else net.through_identity()
         return seen

@@ -136,10 +136,11 @@ def _no_such_option(name: str) -> str:
         return f"{name} belongs to no option; write -c before a config, and -- before an option"
     classes = [value for value in map(energy_at.__getattr__, energy_at.__all__) if isinstance(value, type)]
     known = {option for cls in classes for option in init_parameters(cls) or ()}
-    if name in known:
-        owners = [cls.__name__ for cls in classes if name in (init_parameters(cls) or ()) and not isabstract(cls)]
+    plain = name.lstrip("-").partition("=")[0]
+    if plain in known:
+        owners = [cls.__name__ for cls in classes if plain in (init_parameters(cls) or ()) and not isabstract(cls)]
         return f"there is no option {name} at this place, but of {_some_of(owners)}; {SHOW}"
-    close = get_close_matches(name, known, n=1, cutoff=0.65)
+    close = [] if name.startswith("-") else get_close_matches(name, known, n=1, cutoff=0.65)
     return f"there is no option {name}; {f'did you mean {close[0]}? ' if close else ''}{SHOW}"
 
 

@@ -335,7 +335,8 @@ def test_images_too_large_for_memory_are_fitted_to_in_part(folder, capsys, monke
         (["--sweep.n=20"], "sweep needs a judge"),
         (["--sweep.n=20", "--judge=judge.pth", "--init=UniformInit"], "UniformInit has no scale; draw this curve"),
         (["--save=jpg"], "save"),
-        (["--stepz=3"], "there is no option --stepz=3"),
+        (["--stepz=3"], "there is no option --stepz=3; --print_config shows"),
+        (["--steps=3"], "there is no option --steps=3 at this place, but of CarliniWagner, "),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_before_anything_is_made(folder, args, words, capsys):
