@@ -111,13 +111,14 @@ class Broken(Silent):
         self.log_dict({"val/robust_acc": 0.0, "val/single_step_acc": 0.9})
 
 
-def test_epochs_without_validation_are_not_judged():
+def test_epochs_without_validation_are_not_judged(tmp_path):
     monitor, plot = OverfittingMonitor(stop=True), EnergyPlot()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     trainer = L.Trainer(
         max_epochs=9,
         limit_train_batches=1,
         check_val_every_n_epoch=3,
+        default_root_dir=tmp_path,
         callbacks=[monitor, plot],
         enable_model_summary=False,
         **quiet,
