@@ -85,7 +85,7 @@ dual() {
     [ $net != alone ] || stage alone $robust --trainer.max_epochs 60
     python3 -m energy_at evaluate -c eval_cifar10_l2.yaml --data ImageFolder --data.root "$DATA" --ckpt_path "$(net_of $net)" \
       --only "[pgd-20]" --count "$([ -n "$quick" ] && echo 20 || echo 1000)" --output "$WORK/dual/evaluate-$net"
-    cp "$WORK/dual/evaluate-$net"/*.csv "$OUT/dual-evaluate-$net.csv"
+    cp "$WORK/dual/evaluate-$net/evaluation.csv" "$OUT/dual-evaluate-$net.csv"
     for start in "GaussianInit --net_neighbours false --targets false --sampler.normalize true --sampler.step_size 0.1 --sampler.noise 0 --sampler.steps 20" \
       "ClassPCA --net_neighbours false" "LocalPCA --net_neighbours true"; do
       drawn=$net-${start%% *}
