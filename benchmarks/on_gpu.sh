@@ -91,7 +91,7 @@ dual() {
       drawn=$net-${start%% *}
       python3 -m energy_at generate -c generate_cifar10jpeg.yaml --data.root "$DATA" --ckpt_path "$(net_of $net)" \
         --judge "$(net_of judge)" --init $start --batch_size 500 --output "$WORK/dual/$drawn" \
-        --n "$([ -n "$quick" ] && echo 20 || echo 2000)" --train_count "$([ -n "$quick" ] && echo 2000 || echo 50000)"
+        --n "$([ -n "$quick" ] && echo 20 || echo 2000)" --train_count "$([ -n "$quick" ] && echo 2000 || echo null)"
       cp "$WORK/dual/$drawn/generation.json" "$OUT/dual-$drawn.json"
       cp "$WORK/dual/$drawn/grid.png" "$OUT/dual-$drawn.png"
     done
@@ -123,8 +123,9 @@ case $part in
     for start in ClassPCA LocalPCA GaussianInit UniformInit; do
       python3 -m energy_at generate -c generate_cifar10jpeg.yaml --ckpt_path "$net" --data.root "$DATA" --init "$start" \
         --net_neighbours "$([ "$start" = LocalPCA ] && echo true || echo false)" \
-        --n "$([ -n "$quick" ] && echo 20 || echo 10000)" --batch_size 500 --output "$WORK/generate/$start"
-      cp "$WORK/generate/$start"/*.json "$OUT/generate-$start.json"
+        --n "$([ -n "$quick" ] && echo 20 || echo 10000)" --train_count "$([ -n "$quick" ] && echo 2000 || echo null)" \
+        --batch_size 500 --output "$WORK/generate/$start"
+      cp "$WORK/generate/$start/generation.json" "$OUT/generate-$start.json"
     done
     ;;
   *) echo "no part is called $part; it is tests, speed, co, ro, weat, generate or dual" && exit 2 ;;
