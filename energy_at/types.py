@@ -53,7 +53,10 @@ def require_one_of(name: str, value: object, options: Iterable[str]) -> None:
         InputError: if ``value`` is not among ``options``.
     """
     options = list(options)
-    require(value in options, f"{name} {value!r} is unknown; use {', '.join(options[:-1])} or {options[-1]}")
+    if value not in options:
+        told = [repr(option) if "," in option else option for option in options]
+        use = " or ".join(filter(None, [", ".join(told[:-1]), *told[-1:]]))
+        raise InputError(f"{name} {value!r} is unknown; {f'use {use}' if use else 'there is none'}")
 
 
 def require_count(name: str, value: object, example: int, least: int = 1) -> None:

@@ -113,6 +113,12 @@ def test_an_unknown_option_is_named_beside_those_there_are():
         require_one_of("norm", "L1", ("Linf", "L2"))
     with pytest.raises(InputError, match="letter 'd' is unknown; use a, b or c"):
         require_one_of("letter", "d", iter("abc"))
+    with pytest.raises(InputError, match=r"only 'WEAT' is unknown; use 'WEAT, natural' or AT$"):
+        require_one_of("only", "WEAT", ("WEAT, natural", "AT"))
+    with pytest.raises(InputError, match=r"only 'WEAT' is unknown; use AT$"):
+        require_one_of("only", "WEAT", ("AT",))
+    with pytest.raises(InputError, match=r"only 'WEAT' is unknown; there is none$"):
+        require_one_of("only", "WEAT", ())
     require_one_of("norm", "L2", ("Linf", "L2"))
 
 
