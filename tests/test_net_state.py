@@ -22,6 +22,8 @@ def statistics_of(rank, store, found):
     share_statistics(net)
     assert all(torch.equal(one, other) for one, other in zip(weights, net.parameters(), strict=True))
     found.put((rank, [(b.tolist(), a.tolist()) for b, a in zip(before, net.buffers(), strict=True)]))
+    distributed.barrier()
+    distributed.destroy_process_group()  # else its threads may outlive what they use
 
 
 def test_all_processes_have_the_statistics_of_the_first(tmp_path):
