@@ -31,4 +31,4 @@ def pytest_sessionfinish(session):
 
 
 def _in_checkout(session):
-    return {path.name for path in session.config.rootpath.iterdir() if path.name[0] != "." and path.name != "runs"}
+    return {path.name for path in session.config.rootpath.iterdir() if path.name[0] not in "._" and path.name != "runs"}
