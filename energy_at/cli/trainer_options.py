@@ -5,12 +5,7 @@ from typing import Any
 
 import lightning as L
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import (
-    EarlyStopping,
-    LearningRateFinder,
-    ModelCheckpoint,
-    StochasticWeightAveraging,
-)
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from energy_at.callbacks.energy_logger import metric_names
 from energy_at.callbacks.swa import check_averages
@@ -20,11 +15,20 @@ JUDGED = ("clean_acc", "robust_acc", "single_step_acc")
 FURTHER = ("train/", "train_step/", "overfitting/", "lr", "epoch", "step")  # which depend on callbacks and objective
 OWN = ("energy_at.", "lightning.")
 LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")  # of a training
+NOT_HERE = {  # Lightning's callbacks that would end in a traceback, or without the judgement of a training
+    "BackboneFinetuning": "is for modules with layers called backbone; --start_from trains on from given weights",
+    "BatchSizeFinder": "tries batches until memory is full; keep data.batch_size, and write --model.micro_batch auto",
+    "LearningRateFinder": "sets an attribute of the module, but here the rate is the optimizer's; try some by"
+    " --model.optimizer.lr",
+    "SpikeDetection": "cannot read its own state from a checkpoint; --trainer.gradient_clip_val 1 limits a step",
+    "StochasticWeightAveraging": "averages after the last checkpoint, so that nothing judges the average; write SWA",
+    "Timer": "is what trainer.max_time sets; write --trainer.max_time 00:12:00:00",
+}
 IN_NOTEBOOKS = ("fork", "notebook", "spawn")  # strategies whose processes take all they know with them
 
 
 def check_trainer(options: Namespace, trains: bool) -> None:
-    """Refuse a trainer without checkpoints or that could not judge them, and a callback that is asked for twice.
+    """Refuse a trainer without checkpoints or that could not judge them, and callbacks asked for twice or of no use.
 
     Args:
         options: of the trainer.
@@ -45,6 +49,8 @@ def check_trainer(options: Namespace, trains: bool) -> None:
         name = callback.class_path.rpartition(".")[2]
         twice = f"trainer.callbacks has {name} twice; leave out one of the configs that bring it"
         require(callback not in callbacks[:i], twice)
+        lightnings = callback.class_path.startswith("lightning.")
+        require(not lightnings or name not in NOT_HERE, f"{name} {NOT_HERE.get(name)}")
 
 
 def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) -> None:
@@ -55,11 +61,6 @@ def check_callbacks(callbacks: Iterable[L.Callback], module: L.LightningModule) 
     """
     callbacks = list(callbacks)
     check_averages(callbacks)
-    for callback in callbacks:
-        no_rate = "LearningRateFinder sets an attribute of the module, but here the rate is the optimizer's"
-        require(not isinstance(callback, LearningRateFinder), f"{no_rate}; try some by --model.optimizer.lr")
-        unseen = "StochasticWeightAveraging averages after the last checkpoint, so that nothing judges the average"
-        require(not isinstance(callback, StochasticWeightAveraging), f"{unseen}; write SWA")
     if all(type(part).__module__.startswith(OWN) for part in (module, *callbacks)):  # others log what they like
         for callback in callbacks:
             if isinstance(callback, (EarlyStopping, ModelCheckpoint)):

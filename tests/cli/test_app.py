@@ -14,9 +14,11 @@ import torch
 import wandb
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import callbacks as lightnings
 
 from energy_at.cli import main
 from energy_at.cli.messages import plain_warnings
+from energy_at.cli.trainer_options import NOT_HERE
 from energy_at.metrics import QUANTITIES
 from tests.offline_run import records, the_run_in, values
 
@@ -268,6 +270,14 @@ def test_print_config_shows_everything(capsys):
             "EarlyStopping monitors val_acc, which is not logged; write one such as val/robust_acc, val/single_step",
         ),
         (["--best.monitor=val/acc"], "BestCheckpoint monitors val/acc, which is not logged; write one such as val/r"),
+        (
+            ["--trainer.callbacks=BatchSizeFinder"],
+            "BatchSizeFinder tries batches until memory is full; keep data.bat",
+        ),
+        (
+            ["--trainer.callbacks=Timer", "--trainer.callbacks.duration=00:01:00:00"],
+            "Timer is what trainer.max_time sets; write --trainer.max_time",
+        ),
         (["--trainer.callbacks=LearningRateFinder"], "LearningRateFinder sets an attribute of the module, but here"),
         (["--trainer.val_check_interval=100"], "`val_check_interval` (100) must be less than or equal to the number"),
         (["--trainer.overfit_batches=0.1"], "You requested to check 0.1 of the `val_dataloader` but"),
@@ -285,6 +295,10 @@ def test_a_mistake_is_answered_in_one_line_that_names_it(flags, words, capsys, t
     assert len(error) == 1
     assert error[0].startswith(f"energy-at: {words}")
     assert len(error[0]) < 300
+
+
+def test_the_callbacks_that_are_refused_are_lightnings():
+    assert set(lightnings.__all__) >= NOT_HERE.keys()
 
 
 def test_an_argument_that_a_class_needs_is_asked_for_by_the_flag_of_the_class(capsys, monkeypatch):
