@@ -16,6 +16,10 @@ from energy_at.types import Images, InputError, Labels, Ratio, RatioLike, requir
 Version: TypeAlias = Literal["standard", "rand", "custom"]
 Part: TypeAlias = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
 
+PARTS: dict[Version, tuple[Part, ...]] = {
+    "standard": ("apgd-ce", "apgd-t", "fab-t", "square"),
+    "rand": ("apgd-ce", "apgd-dlr"),
+}
 # the difference-of-logits ratio divides by the gap between the first and the third logit; its targeted form needs four
 LEAST_CLASSES = {"apgd-dlr": 3, "apgd-t": 4}
 
@@ -72,16 +76,32 @@ class AutoAttack(Attack):
         self.iterations = iterations
         self.queries = queries
 
+    def check(self, net: nn.Module, classes: int) -> None:
+        """See ``Attack``.
+
+        Raises:
+            InputError: if the library is missing, or the net has too few classes for a part.
+        """
+        _imported()
+        for part in self.attacks or PARTS[self.version]:
+            least = LEAST_CLASSES.get(part, 2)
+            require(
+                classes >= least,
+                f"the net has {classes} classes, but {part} needs {least};"
+                " use version: custom with attacks: [apgd-ce, fab, square]",
+            )
+
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``; there is no starting point to choose.
 
         Raises:
-            InputError: if the library is missing, a start is given, or the net has too few classes for a part.
+            InputError: if a start is given, and as in ``check``.
         """
         require(start is None, "AutoAttack chooses its own starting points; leave start out")
         with in_mode(net, False), _outer_state_kept(net):
             with torch.no_grad():
                 classes = net(x[:1].float()).shape[1]
+            self.check(net, classes)
             # the library seeds every part anew, so the generator's seed says all
             library = self._library(net, classes, x.device, generator.initial_seed())
             x_adv, _ = library.run_standard_evaluation(x.float(), y, batch_size=self.batch_size)
@@ -97,13 +117,6 @@ class AutoAttack(Attack):
             device=device,
             seed=seed,
         )
-        for part in library.attacks_to_run:
-            least = LEAST_CLASSES.get(part, 2)
-            require(
-                classes >= least,
-                f"the net has {classes} classes, but {part} needs {least};"
-                " use version: custom with attacks: [apgd-ce, fab, square]",
-            )
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(9, classes - 1)
         if self.iterations is not None:
             library.apgd.n_iter = library.apgd_targeted.n_iter = library.fab.n_iter = self.iterations

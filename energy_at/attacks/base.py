@@ -89,6 +89,17 @@ class Attack(Described, ABC):
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """The attack itself; gradients are on, and the caller's state is kept around it."""
 
+    def check(self, net: nn.Module, classes: int) -> None:
+        """Refuse a net that it cannot attack; asked before other attacks have worked for hours.
+
+        Args:
+            net: to be attacked.
+            classes: K of its logits.
+
+        Raises:
+            InputError: if it cannot.
+        """
+
     @property
     def adversarial(self) -> bool:
         """Whether it looks for mistakes, and so is part of the worst case."""
@@ -128,6 +139,10 @@ class AroundAnother(Attack):
         super().__init__(seed=attack.seed)
         self.eps, self.norm = attack.eps, attack.norm  # None where it has no ball
         self.attack = attack
+
+    def check(self, net: nn.Module, classes: int) -> None:
+        """See ``Attack``."""
+        self.attack.check(net, classes)
 
     @property
     def adversarial(self) -> bool:

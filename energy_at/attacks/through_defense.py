@@ -20,13 +20,17 @@ class ThroughDefense(AroundAnother):
             defense in the forward pass, and as if it were the identity in the backward pass (BPDA, arXiv 1802.00420).
 
     Raises:
-        InputError: if the way is unknown; when it is called, if the net is not defended.
+        InputError: if the way is unknown; with a net, if it is not defended.
     """
 
     def __init__(self, attack: Attack, way: Way = "identity") -> None:
         super().__init__(attack)
         require_one_of("way", way, get_args(Way))
         self.way = way
+
+    def check(self, net: nn.Module, classes: int) -> None:
+        """See ``Attack``."""
+        self.attack.check(self._seen(net), classes)
 
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``."""

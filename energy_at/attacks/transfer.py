@@ -20,6 +20,10 @@ class Transfer(AroundAnother):
         super().__init__(attack)
         self.source = source
 
+    def check(self, net: nn.Module, classes: int) -> None:
+        """See ``Attack``; asked of the other net."""
+        self.attack.check(self.source, classes)
+
     def perturb(self, net: nn.Module, x: Images, y: Labels, start: Images | None, generator: torch.Generator) -> Images:
         """See ``Attack``; the net that is attacked is not looked at."""
         source = self.source.to(x.device)

@@ -62,6 +62,9 @@ class Bench:
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if self.classes is None:
             self.classes = check_net(self.net, x)
+            for attack in self.attacks.values():
+                if isinstance(attack, Attack):  # a function will do too
+                    attack.check(self.net, self.classes)
         check_images(x)
         y = self._checked(index, y.to(self.device), len(x)) if self.labelled else self._predicted(x)
         return x, y, digest(x, y)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from energy_at.attacks import FGSM, PGD
+from energy_at.attacks import FGSM, PGD, ThroughDefense, Transfer
 from energy_at.attacks.autoattack import AutoAttack
 from energy_at.evaluation import bench, runner
 from energy_at.evaluation.report import AttackResult, Report, merged
@@ -388,6 +388,22 @@ def test_autoattack_takes_part():
     auto = AutoAttack(0.03, version="custom", attacks=["apgd-ce", "square"], iterations=3, queries=10)
     report = evaluate(a_net(), batches()[:2], {"auto": auto}, worst_case_only=True)
     assert report.attacks[0].correct == report.worst_case_correct < report.clean_correct == report.attacks[0].images
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (AutoAttack(), "the net has 3 classes, but apgd-t needs 4"),
+        (Transfer(AutoAttack(), a_net(1)), "the net has 3 classes, but apgd-t needs 4"),
+        (ThroughDefense(PGD()), "Sequential is no defended net"),
+    ],
+)
+def test_what_the_last_attack_cannot_do_is_told_before_the_first_begins(attack, message, monkeypatch):
+    if "AutoAttack" in repr(attack):
+        pytest.importorskip("pyautoattack", reason="pip install 'energy-at[eval]'")
+    monkeypatch.setattr(FGSM, "perturb", lambda *_: pytest.fail("the first attack has begun"))
+    with pytest.raises(InputError, match=message):
+        evaluate(a_net(), batches(), {"first": FGSM(), "last": attack})
 
 
 @pytest.mark.parametrize(
