@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from energy_at.attacks import Attack
-from energy_at.evaluation.checks import check_attacks, check_images, check_net
+from energy_at.evaluation.checks import check_attacks, check_fits, check_images, check_net
 from energy_at.evaluation.store import Store, digest, net_sha256, settings
 from energy_at.files import safe_name
 from energy_at.seeding import seeded_generator
@@ -62,9 +62,7 @@ class Bench:
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
         if self.classes is None:
             self.classes = check_net(self.net, x)
-            for attack in self.attacks.values():
-                if isinstance(attack, Attack):  # a function will do too
-                    attack.check(self.net, self.classes)
+            check_fits(self.attacks, self.net, self.classes)
         check_images(x)
         y = self._checked(index, y.to(self.device), len(x)) if self.labelled else self._predicted(x)
         return x, y, digest(x, y)

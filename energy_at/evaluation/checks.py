@@ -45,6 +45,25 @@ def check_attacks(attacks: Mapping[str, Attack], labelled: bool = True) -> None:
         )
 
 
+def check_fits(attacks: Mapping[str, Attack], net: nn.Module, classes: int) -> None:
+    """Refuse attacks that cannot attack this net, before one of them has worked for hours.
+
+    Args:
+        attacks: by name.
+        net: to be attacked.
+        classes: K of its logits.
+
+    Raises:
+        InputError: as ``Attack.check``, with the attack's name.
+    """
+    for name, attack in attacks.items():
+        try:
+            if isinstance(attack, Attack):  # a function will do too
+                attack.check(net, classes)
+        except InputError as error:
+            raise InputError(f"attack {name!r}: {error}") from error
+
+
 def check_batch(net: nn.Module, x: Images, y: Labels) -> None:
     """Refuse what a net cannot be trained on; see ``check_net``.
 

@@ -402,7 +402,7 @@ def test_what_the_last_attack_cannot_do_is_told_before_the_first_begins(attack, 
     if "AutoAttack" in repr(attack):
         pytest.importorskip("pyautoattack", reason="pip install 'energy-at[eval]'")
     monkeypatch.setattr(FGSM, "perturb", lambda *_: pytest.fail("the first attack has begun"))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"^attack 'last': {message}"):
         evaluate(a_net(), batches(), {"first": FGSM(), "last": attack})
 
 
