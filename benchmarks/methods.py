@@ -10,7 +10,7 @@ from benchmarks.objectives import cases
 from benchmarks.setting import Setting
 from benchmarks.timing import alternate, compare
 from energy_at.attacks import FGSM, PGD, RSFGSM
-from energy_at.modules import AAER, ELLE, MART, AdversarialTraining, DualAT, GradAlign, LinearDER, StandardAT
+from energy_at.modules import AAER, ELLE, MART, PGI, AdversarialTraining, DualAT, GradAlign, LinearDER, StandardAT
 
 REFERENCE = "AT, RS-FGSM"
 
@@ -30,6 +30,7 @@ def methods(setting: Setting) -> dict[str, AdversarialTraining]:
         "ELLE, FGSM": ELLE(setting.narrow(), attack=FGSM(), channels_last=True),
         "ELLE on a quarter, FGSM": ELLE(setting.narrow(), share=0.25, attack=FGSM(), channels_last=True),
         "AAER, RS-FGSM": AAER(setting.narrow(), attack=RSFGSM(), channels_last=True),
+        "PGI, FGSM": PGI(setting.narrow(), attack=FGSM(), channels_last=True),
         "DualAT, PGD-10 and 15 contrastive steps": DualAT(setting.narrow(), steps=15, channels_last=True),
         "MART, PGD-10": MART(setting.narrow(), attack=PGD(), channels_last=True),
     }

@@ -91,6 +91,7 @@ from energy_at.modules import (
     DER as DER,
     ELLE as ELLE,
     MART as MART,
+    PGI as PGI,
     TRADES as TRADES,
     WEAT as WEAT,
     AdversarialTraining as AdversarialTraining,

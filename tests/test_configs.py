@@ -54,6 +54,7 @@ OBJECTIVES = {"at": "StandardAT", "trades": "TRADES", "weat": "WEAT", "der": "DE
     "elle": "ELLE",
     "aaer": "AAER",
     "mart": "MART",
+    "pgi": "PGI",
     "dualat": "DualAT",
 }
 SMALL_NETS = {

@@ -18,6 +18,7 @@ SOURCES = {
     "ELLE": "arXiv:2401.11618",
     "AAER": "arXiv:2404.08154",
     "MART": "https://openreview.net/forum?id=rklOg6EFwS",
+    "PGI": "arXiv:2207.08859",
     "DualAT": "arXiv:2510.13872",
 }
 RELATIVES = {"LinearDER": SOURCES["ELLE"]}  # what methods without a paper of their own owe most to

@@ -10,6 +10,7 @@ from energy_at.modules.elle import ELLE
 from energy_at.modules.grad_align import GradAlign
 from energy_at.modules.linear_der import LinearDER
 from energy_at.modules.mart import MART
+from energy_at.modules.pgi import PGI
 from energy_at.modules.schedules import Cosine, Cyclic, OneCycle, Piecewise, Schedule
 from energy_at.modules.trades import TRADES
 from energy_at.modules.weat import WEAT
@@ -20,6 +21,7 @@ __all__ = [
     "DER",
     "ELLE",
     "MART",
+    "PGI",
     "TRADES",
     "WEAT",
     "AdversarialTraining",

@@ -13,6 +13,7 @@ from energy_at import (
     FGSM,
     MART,
     PGD,
+    PGI,
     RSFGSM,
     TRADES,
     WEAT,
@@ -29,7 +30,7 @@ from energy_at.loggers import CSVLogger
 from energy_at.models import PreActResNet, SmallNet
 from tests.cuda.nets import EPS, digits, on, residual_net, small_net, start_near
 
-KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, AAER, MART]
+KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, AAER, MART, PGI]
 NOISY = [
     partial(ELLE, adaptive=True),
     GradAlign,

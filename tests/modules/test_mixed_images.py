@@ -12,7 +12,7 @@ from energy_at.attacks.losses import margin
 from energy_at.callbacks import EnergyLogger, Recovery
 from energy_at.data import Digits
 from energy_at.energy import joint_energy, marginal_energy
-from energy_at.modules import AAER, AWP, DER, ELLE, MART, TRADES, WEAT, DualAT, GradAlign, LinearDER, StandardAT
+from energy_at.modules import AAER, AWP, DER, ELLE, MART, PGI, TRADES, WEAT, DualAT, GradAlign, LinearDER, StandardAT
 from energy_at.types import InputError
 from tests.modules.test_micro_batch import net as net_without_batch_norm
 from tests.modules.test_steps import EPS, STEP, STEPS, assert_same_step, batch, gradients, net
@@ -30,6 +30,7 @@ OBJECTIVES = {
     "elle": lambda: ELLE(net(), attack=FGSM(eps=EPS)),
     "grad align": lambda: GradAlign(net(), attack=FGSM(eps=EPS)),
     "aaer": lambda: AAER(net(), attack=RSFGSM(eps=EPS)),
+    "pgi": lambda: PGI(net(), attack=FGSM(eps=EPS)),
     "joint energy": lambda: StandardAT(net(), attack=PGD(eps=EPS, steps=2, loss="raise_joint_energy")),
 }
 

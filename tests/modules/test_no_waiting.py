@@ -9,7 +9,7 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import energy_at
-from energy_at import DER, TRADES, WEAT, DualAT, EnergyLogger, LinearDER, OverfittingMonitor, StandardAT
+from energy_at import DER, PGI, TRADES, WEAT, DualAT, EnergyLogger, LinearDER, OverfittingMonitor, StandardAT
 from energy_at.attacks import PGD, RSFGSM
 from energy_at.callbacks import BestCheckpoint, EnergyPlot, LastCheckpoint
 from energy_at.data import Digits
@@ -70,7 +70,10 @@ def watched(module, folder):
     return spy
 
 
-@pytest.mark.parametrize("kind", [StandardAT, TRADES, WEAT, DER, LinearDER, DualAT], ids=lambda kind: kind.__name__)
+KINDS = [StandardAT, TRADES, WEAT, DER, LinearDER, PGI, DualAT]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_step_reads_no_value_but_the_cpus_look_at_the_loss(kind, tmp_path):
     attack = RSFGSM(eps=0.2) if kind in (DER, LinearDER) else None
     spy = watched(kind(SmallNet(width=4), attack=attack), tmp_path)
