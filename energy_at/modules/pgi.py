@@ -16,14 +16,16 @@ from energy_at.types import Images, Labels, require, require_weight
 class PGI(AdversarialTraining):
     """FGSM-PGI: minimise CE(x*, y) + weight mean_k (f(x*)[k] - f(x0)[k])^2, x0 from a prior (arXiv 2207.08859).
 
-    The attack starts at x0 = x + the perturbation of the image at the same place of the batch before (the paper's
-    FGSM-BP), so that it costs nothing to draw, and is as far from x as what the net was trained against last; the first
-    batch starts where the attack does. The penalty is a relative of ``DER`` from the attack's start: squares of all
-    logits' differences in the place of the energies'. Start and end are passed one after the other, as in the published
-    code.
+    The attack starts at x0 = x + the perturbation of the image at the same place of the batch before, so that it costs
+    nothing to draw, and is as far from x as what the net was trained against last; the first batch starts where the
+    attack does. The penalty is a relative of ``DER`` from the attack's start: squares of all logits' differences in the
+    place of the energies'. Start and end are passed one after the other, as in the published code.
 
-    The paper's other priors, FGSM-EP and FGSM-MEP, keep a perturbation for each training image, which every process
-    would have to hold; they are not here. A training that goes on has the prior of its first process in all.
+    A RECONSTRUCTION of the paper's FGSM-BP, whose text was not at hand: loss and step are those of the published code,
+    which has FGSM-MEP alone. That keeps a perturbation for each training image, which every process would have to hold,
+    and is not here. At eps 16/255 this one declined in the last of 15 epochs (docs/results.md).
+
+    A training that goes on has the prior of its first process in all.
 
     Args:
         net: see ``AdversarialTraining``.
