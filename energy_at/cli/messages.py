@@ -148,7 +148,7 @@ def _no_such_class(name: str, message: str) -> str:
     if name in energy_at.__all__:
         return f"{name} is a class of another kind; {SHOW}"
     fitting = _fitting(message)
-    close = get_close_matches(name, {*fitting, *energy_at.__all__}, n=1)
+    close = get_close_matches(name, fitting, n=1) or get_close_matches(name, energy_at.__all__, n=1)
     one_of = _some_of(fitting) if fitting else "a class of energy_at"
     remedy = f"did you mean {close[0]}?" if close else f"write {one_of}, or a dotted path to your own"
     return f"there is no class {name}; {remedy}"
