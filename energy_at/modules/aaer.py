@@ -8,8 +8,9 @@ from energy_at.attacks import PGD, RSFGSM
 from energy_at.baselines import aaer_penalty
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.parts import check_start
 from energy_at.objectives import at_loss
-from energy_at.types import Images, Labels, require, require_weight
+from energy_at.types import Images, Labels, require_weight
 
 
 class AAER(AdversarialTraining):
@@ -39,9 +40,7 @@ class AAER(AdversarialTraining):
         super().__init__(net, **kwargs)
         for name, value in {"lambda1": lambda1, "lambda2": lambda2, "lambda3": lambda3}.items():
             require_weight(name, value)
-        require(
-            hasattr(self.attack, "draw_start"), f"{type(self.attack).__name__} has no starting point; use FGSM or PGD"
-        )
+        check_start(self.attack)
         self.lambda1 = lambda1
         self.lambda2 = lambda2
         self.lambda3 = lambda3

@@ -9,8 +9,9 @@ from torch import nn
 from energy_at.lengths import per_image
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.parts import check_start
 from energy_at.objectives import Terms, linear_der_loss
-from energy_at.types import Images, Labels, require, require_one_of, require_share, require_weight
+from energy_at.types import Images, Labels, require_one_of, require_share, require_weight
 
 
 class LinearDER(AdversarialTraining):
@@ -42,9 +43,7 @@ class LinearDER(AdversarialTraining):
         require_weight("weight", weight)
         require_one_of("terms", terms, get_args(Terms))
         require_share(share)
-        require(
-            hasattr(self.attack, "draw_start"), f"{type(self.attack).__name__} has no starting point; use FGSM or PGD"
-        )
+        check_start(self.attack)
         self.weight = weight
         self.terms = terms
         self.share = share

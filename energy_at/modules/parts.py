@@ -54,6 +54,15 @@ def check_parts(net: object, *others: object) -> None:
         require(instance, f"{kind_of(part)} is no attack or schedule; give an instance, such as PGD() or Cosine()")
 
 
+def check_start(attack: Attack) -> None:
+    """Refuse an attack whose starting point an objective would ask for in vain.
+
+    Raises:
+        InputError: if it has none.
+    """
+    require(hasattr(attack, "draw_start"), f"{type(attack).__name__} has no starting point; use FGSM or PGD")
+
+
 def warn_of_a_foreign_loss(objective: str, own: PGD, given: Attack) -> None:
     """Warn where an attack climbs another of the objectives' losses than the paper's, as after a change of objective.
 

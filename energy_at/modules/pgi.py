@@ -9,8 +9,9 @@ from energy_at.attacks import FGSM, PGD
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.judging import Batch
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.parts import check_start
 from energy_at.objectives import at_loss
-from energy_at.types import Images, Labels, require, require_weight
+from energy_at.types import Images, Labels, require_weight
 
 
 class PGI(AdversarialTraining):
@@ -40,9 +41,7 @@ class PGI(AdversarialTraining):
     def __init__(self, net: nn.Module, weight: float = 10.0, **kwargs: Any) -> None:
         super().__init__(net, **kwargs)
         require_weight("weight", weight, example=10)
-        require(
-            hasattr(self.attack, "draw_start"), f"{type(self.attack).__name__} has no starting point; use FGSM or PGD"
-        )
+        check_start(self.attack)
         self.weight = weight
         self.prior: Images | None = None
 
