@@ -19,7 +19,7 @@ from energy_at.modules.finite import FiniteLoss
 from energy_at.modules.judging import Batch, Judging, accuracy
 from energy_at.modules.micro_batch import MicroBatch, MicroBatches, Outputs
 from energy_at.modules.net_graphs import NetGraphs
-from energy_at.modules.parts import built, check_parts, sgd, steps_of, warn_of_a_foreign_loss
+from energy_at.modules.parts import ball_of, built, check_parts, sgd, steps_of, warn_of_a_foreign_loss
 from energy_at.modules.precision import check_precision
 from energy_at.modules.schedules import Schedule
 from energy_at.net_state import in_mode, statistics_kept
@@ -92,6 +92,7 @@ class AdversarialTraining(Judging):
         self.schedule = schedule
         self.eps_warmup = eps_warmup
         self.label_smoothing = label_smoothing
+        self.ball = ball_of(self.attack, val_attack)
         self.val_attack = val_attack or self.multi_step_attack(steps=10)
         self.test_attack = test_attack or self.multi_step_attack(steps=20)
         self.channels_last = channels_last

@@ -13,6 +13,7 @@ from energy_at.energy import full_precision
 from energy_at.lengths import per_image
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.parts import check_ball
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels, require, require_share, require_weight
 
@@ -36,7 +37,7 @@ class ELLE(AdversarialTraining):
         kwargs: see ``AdversarialTraining``; ``attack`` defaults to FGSM at 8/255.
 
     Raises:
-        InputError: if a value is out of its range.
+        InputError: if a value is out of its range, or the attack has no ball.
     """
 
     seen: Tensor
@@ -54,6 +55,7 @@ class ELLE(AdversarialTraining):
         require_weight("weight", weight)
         require(0 < decay < 1, f"decay is {decay}, but it is a factor in (0, 1); write decay: 0.99")
         require_share(share)
+        check_ball(self.attack)
         self.weight = weight
         self.adaptive = adaptive
         self.decay = decay

@@ -12,6 +12,7 @@ from energy_at.baselines import grad_align_loss, gradient_alignment
 from energy_at.energy import full_precision
 from energy_at.modules.base import AdversarialTraining
 from energy_at.modules.micro_batch import Outputs
+from energy_at.modules.parts import check_ball
 from energy_at.net_state import statistics_kept
 from energy_at.objectives import at_loss
 from energy_at.types import Images, Labels, require_share, require_weight
@@ -32,13 +33,14 @@ class GradAlign(AdversarialTraining):
         kwargs: see ``AdversarialTraining``; ``attack`` defaults to FGSM at 8/255.
 
     Raises:
-        InputError: if a value is out of its range.
+        InputError: if a value is out of its range, or the attack has no ball.
     """
 
     def __init__(self, net: nn.Module, weight: float = 0.2, share: float = 1.0, **kwargs: Any) -> None:
         super().__init__(net, **kwargs)
         require_weight("weight", weight)
         require_share(share)
+        check_ball(self.attack)
         self.weight = weight
         self.share = share
 

@@ -28,6 +28,7 @@ class Judging(L.LightningModule):
     net: nn.Module
     attack: Attack
     val_attack: Attack
+    ball: Attack  # in whose radius and norm the net is judged
     test_attack: Attack
     seed: int
     channels_last: bool
@@ -94,9 +95,9 @@ class Judging(L.LightningModule):
         return getattr(self.attack, "steps", None) == 1
 
     def multi_step_attack(self, steps: int) -> Attack:
-        """PGD in the training attack's ball, in steps of a quarter of its radius."""
-        eps = self.attack.eps
-        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.attack.norm)
+        """PGD in the ball in which the net is judged, in steps of a quarter of its radius."""
+        eps = self.ball.eps
+        return PGD(eps=eps, alpha=eps / 4, steps=steps, norm=self.ball.norm)
 
     def accuracy_under(self, attack: Attack, batch: Batch) -> Tensor:
         """Of the net in evaluation mode on a training batch, in the training's precision.
@@ -127,7 +128,7 @@ class Judging(L.LightningModule):
     def _single_step_attack(self) -> Attack:
         if self.trains_by_single_steps:
             return self.attack
-        return FGSM(eps=self.attack.eps, norm=self.attack.norm)
+        return FGSM(eps=self.ball.eps, norm=self.ball.norm)
 
     def _judging_generator(self, batch_idx: int) -> torch.Generator:
         return seeded_generator(self.device, self.seed, batch_idx, self.global_rank)

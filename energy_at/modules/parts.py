@@ -63,6 +63,27 @@ def check_start(attack: Attack) -> None:
     require(hasattr(attack, "draw_start"), f"{type(attack).__name__} has no starting point; use FGSM or PGD")
 
 
+def check_ball(attack: Attack) -> None:
+    """Refuse an attack whose ball an objective would draw noise from in vain.
+
+    Raises:
+        InputError: if it has none.
+    """
+    require(attack.eps is not None, f"{type(attack).__name__} has no ball to draw noise from; use FGSM or PGD")
+
+
+def ball_of(attack: Attack, val_attack: Attack | None) -> Attack:
+    """The attack in whose ball a net is judged: the training's, or where that has none the validation's.
+
+    Raises:
+        InputError: if neither has one.
+    """
+    ball = attack if attack.eps is not None or val_attack is None else val_attack
+    unmeasured = f"{type(attack).__name__} has no radius in which the net could be judged"
+    require(ball.eps is not None, f"{unmeasured}; write val_attack, for example PGD with its eps")
+    return ball
+
+
 def warn_of_a_foreign_loss(objective: str, own: PGD, given: Attack) -> None:
     """Warn where an attack climbs another of the objectives' losses than the paper's, as after a change of objective.
 
