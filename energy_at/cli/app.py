@@ -43,7 +43,7 @@ from energy_at.cli.resume import (
 )
 from energy_at.cli.run_folder import check_free, gone_if_unused, place_run, run_folders
 from energy_at.cli.slurm import job_of
-from energy_at.cli.start import StartSummary, keep_noise_away, start_from
+from energy_at.cli.start import StartSummary, keep_noise_away, speak_any_encoding, start_from
 from energy_at.cli.summary import Judgement, hand_on, judgement, write_summary
 from energy_at.cli.trainer_options import all_of, check_callbacks, check_trainer
 from energy_at.data.base import ImageData
@@ -63,6 +63,7 @@ RESUME_IN = "where a training with ckpt_path goes on: in the folder of its run, 
 def run(args: Sequence[str]) -> int:
     """Parse the arguments and run the command; returns the exit code."""
     keep_noise_away()
+    speak_any_encoding()
     try:
         if args[0] in FUNCTIONS:
             run_command(args[0], args[1:])

@@ -1,7 +1,9 @@
 """What a training begins with and says when it starts, and what is kept off its screen."""
 
 import logging
+import sys
 import warnings
+from io import TextIOWrapper
 from typing import Any
 from warnings import warn
 
@@ -33,6 +35,16 @@ def keep_noise_away() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(_is_no_advertisement)
+
+
+def speak_any_encoding() -> None:
+    """Have a terminal or a file that lacks a character, as of the progress bar, show "?" in its place.
+
+    A job's locale may be POSIX's or ISO-8859-1, and the first bullet would end its training.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def start_from(net: nn.Module, source: str, normalised: bool) -> None:
