@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import suppress
+from io import BytesIO, TextIOWrapper
 
 import pytest
 import torch
@@ -346,6 +347,15 @@ def test_a_warning_of_the_package_is_one_line(tmp_path):
     told = [line for line in done.stderr.splitlines() if "is that meant?" in line]
     assert told == ["energy-at: warning: TRADES attacks kl, but attack.loss is cross_entropy; is that meant?"]
     assert "rank_zero_warn" not in done.stderr
+
+
+def test_a_locale_without_the_bars_characters_ends_no_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with TextIOWrapper(BytesIO(), encoding="ascii") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert main(["fit", *SMALL, "--trainer.enable_progress_bar=true"]) == 0
+        terminal.flush()
+        assert b" ? " in terminal.buffer.getvalue()
 
 
 def test_warnings_of_others_are_shown_as_they_are_and_all_are_after_the_command():
