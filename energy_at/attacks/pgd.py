@@ -15,7 +15,7 @@ from energy_at.labels import main_class
 from energy_at.lengths import per_image
 from energy_at.types import Images, Labels, Logits, PerSample, Ratio, RatioLike, require, require_count, require_one_of
 
-Start: TypeAlias = Literal["zero", "uniform", "gaussian"]
+Start: TypeAlias = Literal["zero", "uniform", "gaussian", "ternary"]
 Objective: TypeAlias = Callable[[Logits], PerSample]
 
 TRADES_START_STD = 0.001  # arXiv 1901.08573, appendix and published code
@@ -30,7 +30,8 @@ class PGD(Attack):
         steps: gradient steps, at least 1.
         norm: "Linf" or "L2".
         loss: what the attack climbs, see ``energy_at.attacks.losses``; or a function of the same form.
-        start: "zero" (at x), "uniform" in the ball, or "gaussian": x + 0.001 N(0, 1), as TRADES has it.
+        start: "zero" (at x), "uniform" in the ball, "gaussian": x + 0.001 N(0, 1), as TRADES has it, or, for Linf,
+            "ternary": x - eps, x or x + eps in each value, each as probable.
         restarts: independent runs, at least 1; per image a misclassified result wins, then the higher loss.
         targeted: y holds the labels to reach, and the attack descends; for cross_entropy and margin.
         seed: of the attack's own generator.
@@ -55,6 +56,7 @@ class PGD(Attack):
         require_count("steps", steps, 10)
         require_count("restarts", restarts, 1)
         require_one_of("start", start, get_args(Start))
+        require(start != "ternary" or norm == "Linf", f"start: ternary is one of Linf, norm is {norm}; use uniform")
         require(
             restarts == 1 or start != "zero", f"{restarts} restarts from x itself repeat one run; use start: uniform"
         )
@@ -105,6 +107,9 @@ class PGD(Attack):
                 return self.project(x + self.threat.noise(x, self.eps, generator), x)
             case "gaussian":
                 return torch.empty_like(x).normal_(std=TRADES_START_STD, generator=generator).add_(x)
+            case "ternary":
+                sign = torch.randint(-1, 2, x.shape, generator=generator, dtype=x.dtype, device=x.device)
+                return self.project(x + self.eps * sign, x)
         return x
 
     def project(self, x_adv: Images, x: Images) -> Images:

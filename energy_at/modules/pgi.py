@@ -25,7 +25,8 @@ class PGI(AdversarialTraining):
     A RECONSTRUCTION of the paper's FGSM-BP, whose text was not at hand: loss and step are those of the published code,
     which has FGSM-MEP alone. That keeps a perturbation for each training image, which every process would have to hold,
     and is not here. At eps 16/255 the penalty spoiled the last of 15 epochs; the start alone (weight 0), which costs
-    nothing, kept FGSM from catastrophic overfitting (docs/results.md).
+    nothing, kept FGSM from catastrophic overfitting, and so did one drawn at random from the same three values,
+    ``FGSM(start="ternary")``, which keeps nothing from batch to batch (docs/results.md).
 
     A training that goes on has the prior of its first process in all.
 

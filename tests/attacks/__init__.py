@@ -15,6 +15,7 @@ VARIANTS = {  # built anew for each test, because an attack carries its source o
     **{f"PGD-{loss}": partial(PGD, eps=0.1, steps=3, loss=loss) for loss in LOSSES},
     "PGD-targeted": partial(PGD, eps=0.1, steps=3, targeted=True),
     "PGD-gaussian": partial(PGD, eps=0.1, steps=3, loss="kl", start="gaussian"),
+    "FGSM-ternary": partial(FGSM, eps=0.1, start="ternary"),
     "PGD-zero": partial(PGD, eps=0.1, steps=3, start="zero"),
     "PGD-restarts": partial(PGD, eps=0.1, steps=2, restarts=3, norm="L2", loss="margin"),
 }

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks.starts import Corners
 from energy_at.attacks import FGSM, NFGSM, PGD, RSFGSM
 from energy_at.attacks.losses import LOSSES
 from energy_at.types import InputError
-from tests.attacks import NORMS, assert_valid, distances, images, labels, mlp, random_linear
+from tests.attacks import NORMS, assert_valid, distances, images, labels, linear, mlp, random_linear
 
 N, PIXELS, K = 8, 12, 4
 EPS = 0.1
@@ -130,6 +131,9 @@ def test_step_lengths_default_to_those_of_the_papers():
         (lambda: FGSM(alpha=0), "alpha is 0.0, but .*; write for example alpha: 2/255"),
         (lambda: RSFGSM(alpha="-1/255"), "alpha is -1/255, but"),
         (lambda: NFGSM(alpha=float("nan")), "alpha is nan, but"),
+        (lambda: NFGSM(start="zero"), "NFGSM starts from noise of its own; leave start out"),
+        (lambda: FGSM(start="corner"), "start 'corner' is unknown; use zero, uniform, gaussian or ternary"),
+        (lambda: FGSM(norm="L2", start="ternary"), "start: ternary is one of Linf, norm is L2; use uniform"),
         (lambda: NFGSM(noise=0), "noise is 0, but .*; write noise: 2"),
         (lambda: NFGSM(noise=float("nan")), "noise is nan, but"),
         (lambda: NFGSM(noise=float("inf")), "noise is inf, but"),
@@ -141,3 +145,22 @@ def test_step_lengths_default_to_those_of_the_papers():
 def test_values_out_of_range_are_refused_with_the_remedy(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_a_third_is_at_the_image_where_a_start_is_handed_on_and_stays_so_from_the_start_drawn_at_random():
+    x, generator = torch.full((50, 3, 8, 8), 0.5), torch.Generator().manual_seed(0)
+
+    def end(attack, start=None):  # each net's gradient has signs of its own
+        net = linear(torch.randn(10, 192, generator=generator))
+        return attack(net, x, torch.randint(10, (50,), generator=generator), start)
+
+    def at_the_image(x_adv):
+        return ((x_adv - x).abs() < EPS / 2).float().mean().item()
+
+    handed_on = x
+    for _ in range(20):
+        handed_on = end(FGSM(EPS), handed_on)
+    assert at_the_image(handed_on) == pytest.approx(1 / 3, abs=0.02)
+    assert at_the_image(end(FGSM(EPS, start="ternary"))) == pytest.approx(1 / 3, abs=0.02)
+    assert at_the_image(end(Corners(EPS))) == pytest.approx(1 / 2, abs=0.02)
+    assert at_the_image(end(FGSM(EPS))) == 0

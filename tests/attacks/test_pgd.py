@@ -36,7 +36,7 @@ def towards(direction, norm):
     alpha=st.sampled_from([None, 1e-3, 10.0]),
     steps=st.integers(1, 3),
     loss=st.sampled_from(list(LOSSES)),
-    start=st.sampled_from(["zero", "uniform", "gaussian", "given"]),
+    start=st.sampled_from(["zero", "uniform", "gaussian", "ternary", "given"]),
     restarts=st.integers(1, 2),
     scale=st.sampled_from([1.0, 1e4]),
     seed=st.integers(0, 10),
@@ -48,6 +48,7 @@ def test_no_attack_leaves_the_ball_or_the_range(
     net, y = random_linear(pixels, 4, seed, scale, dtype), labels(shape[0], 4, seed)
     given_start = x + 2 if start == "given" else None
     restarts = 1 if start == "zero" else restarts
+    norm = "Linf" if start == "ternary" else norm
     eps = min(eps, 1.0) if norm == "Linf" else eps
     attack = PGD(eps, alpha, steps, norm, loss, "uniform" if start == "given" else start, restarts, seed=seed)
     x_adv = attack(net, x, y, start=given_start)
@@ -385,7 +386,7 @@ def test_a_half_precision_net_is_attacked_on_float32_logits():
         ({"alpha": -1, "eps": 0}, "alpha is -1.0, but"),
         ({"norm": "L0"}, "norm 'L0' is unknown; use Linf or L2"),
         ({"loss": "dlr"}, "loss 'dlr' is unknown; use cross_entropy, kl, .* or lower_joint_energy"),
-        ({"start": "random"}, "start 'random' is unknown; use zero, uniform or gaussian"),
+        ({"start": "random"}, "start 'random' is unknown; use zero, uniform, gaussian or ternary"),
         *(
             (
                 {"loss": loss, "targeted": True},

@@ -46,7 +46,9 @@ def test_the_carlini_wagner_attack_finds_what_it_finds_on_the_cpu(device):
 
 @pytest.mark.parametrize("half", [True, False], ids=["bf16", "fp32"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("kind", [FGSM, RSFGSM, NFGSM, PGD, partial(PGD, loss="kl", start="gaussian")])
+@pytest.mark.parametrize(
+    "kind", [FGSM, RSFGSM, NFGSM, PGD, partial(PGD, loss="kl", start="gaussian"), partial(FGSM, start="ternary")]
+)
 def test_a_graph_gives_the_attacks_own_images_after_every_update(kind, training, half, gpu):
     net, attack, graphs = on(gpu, residual_net()), kind(eps=EPS), CudaGraphs()
     source = torch.Generator(gpu).manual_seed(0)
