@@ -21,7 +21,7 @@ from energy_at.evaluation.overfitting import CATASTROPHIC, ROBUST
 from energy_at.evaluation.training_run import JUDGED, WARM_UP, TrainingRun, read_run
 
 TABLES = {
-    "catastrophic, 16x16 pixels": ("co-jpeg16", "co-jpeg16-long", "co-jpeg16-wide", "der-jpeg16"),
+    "catastrophic, 16x16 pixels": ("co-jpeg16", "co-jpeg16-long", "co-jpeg16-wide", "der-jpeg16", "starts-jpeg16"),
     "catastrophic, 32x32 pixels": (
         "co-jpeg", "co-jpeg-long", "co-jpeg-start", "der-jpeg", "co-full", "co-full-eps16-short",
     ),
